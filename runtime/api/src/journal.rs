@@ -1,0 +1,138 @@
+use crate::{BatchId, Fault, Generation, Incarnation, LaneId, Offset, OffsetRange, Ranges, Revision, TopicPartition};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// Where a lane stands: the last value under its key is the truth. No record: nothing owed, `next` is the floor.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LaneRecord {
+    /// The live stream skips what is below.
+    pub next: BTreeMap<TopicPartition, Offset>,
+    /// Still to be delivered; open-ended while the lane is not live.
+    pub owed: BTreeMap<TopicPartition, Ranges>,
+    /// Decided and not yet known to be visible: at most one.
+    pub pending: Option<Pending>,
+    /// Offsets within `owed` whose dead letters are out already: a batch was decided, then lost at the destination.
+    pub spent: BTreeMap<TopicPartition, Vec<Offset>>,
+    pub parked: Option<Parked>,
+}
+
+impl LaneRecord {
+    /// A record that says nothing is a tombstone.
+    pub fn says_nothing(&self, floor: impl Fn(TopicPartition) -> Option<Offset>) -> bool {
+        self.pending.is_none()
+            && self.parked.is_none()
+            && self.owed.values().all(Ranges::is_empty)
+            && self.next.iter().all(|(partition, next)| floor(*partition).is_some_and(|floor| *next <= floor))
+    }
+
+    pub fn owes(&self, partition: TopicPartition, offset: Offset) -> bool {
+        self.owed.get(&partition).is_some_and(|owed| owed.contains(offset))
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Parked {
+    /// The fault's code.
+    pub code: String,
+    pub hint: String,
+}
+
+/// A decided batch. From here on it will be revealed, by whoever owns the shard.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pending {
+    pub id: BatchId,
+    /// What the sink's `prepare` answered: all that `commit` needs.
+    pub token: Bytes,
+    pub covers: BTreeMap<TopicPartition, OffsetRange>,
+    /// The lane's own version: what the rows were decoded and routed by.
+    pub version: Revision,
+    /// Rows within `covers` that went to the dead letters.
+    pub rejected: BTreeMap<TopicPartition, Vec<Offset>>,
+    pub rows: u64,
+    /// Of the list of (topic, partition, offset) of all rows, rejected ones included: a batch that is read again
+    /// must be the same batch.
+    pub rows_hash: u64,
+}
+
+/// A set of definitions, and from which offset on each partition follows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RevisionRecord {
+    pub revision: Revision,
+    pub starts: BTreeMap<TopicPartition, Offset>,
+    /// What the engine never reads: topics, models, lanes and their destinations, without secrets.
+    pub content: Bytes,
+}
+
+/// One atomic write.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Transaction {
+    /// `None` is a tombstone.
+    pub lanes: Vec<(LaneId, Option<LaneRecord>)>,
+    /// All floors of the shard, or none where they did not change.
+    pub floors: BTreeMap<TopicPartition, Offset>,
+    pub revisions: Vec<RevisionRecord>,
+    pub revisions_gone: Vec<Revision>,
+    pub ledger: Vec<LedgerRow>,
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// A record that fits nowhere, on its way to the connector's dead letter topic.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeadLetter {
+    pub topic: String,
+    pub timestamp_ms: i64,
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+    pub headers: Vec<(String, Bytes)>,
+}
+
+/// What the ledger remembers for ever, one row per event of a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LedgerRow {
+    pub batch: BatchId,
+    pub event: LedgerEvent,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LedgerEvent {
+    Decided { covers: BTreeMap<TopicPartition, OffsetRange>, version: Revision, rows: u64, rejected: u64, rows_hash: u64 },
+    Revealed,
+    /// Proven never to become visible; its rows are owed again.
+    Lost,
+}
+
+/// What the last owners decided, as of the barrier of the new one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recovered {
+    pub incarnation: Incarnation,
+    pub generation: Generation,
+    pub floors: BTreeMap<TopicPartition, Offset>,
+    pub lanes: BTreeMap<LaneId, LaneRecord>,
+    /// Rising.
+    pub revisions: Vec<RevisionRecord>,
+    pub bytes_read: u64,
+}
+
+#[derive(Debug)]
+pub enum AppendOutcome {
+    Done,
+    /// Checked before the first byte was sent (sizes, topics, rights): nothing was written, this owner goes on.
+    Refused(Fault),
+    /// A newer owner has it. Nothing was written.
+    Fenced,
+    /// Written or not: only reading it again will tell. The one sound answer is to recover.
+    Unknown(Fault),
+}
+
+/// The durable decisions of one shard. Blocking; lives on a thread of its own.
+///
+/// # Contract (one suite of laws runs against every implementation)
+/// - `acquire` fences every older owner *first*, writes a barrier *second* and reads *third*; what it answers is all
+///   that was ever decided, and nothing can be added to it but by this owner. The generation rises by each `acquire`.
+/// - `append` is atomic, and durable before `Done`.
+/// - After anything but `Done` or `Refused`, only `acquire` of a new instance may follow.
+/// - State, not events: reading costs what is live, not what ever happened.
+pub trait Journal: Send {
+    fn acquire(&mut self) -> Result<Recovered, Fault>;
+    fn append(&mut self, transaction: &Transaction) -> AppendOutcome;
+}

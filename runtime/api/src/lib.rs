@@ -1,0 +1,40 @@
+//! The seams of Outflow: values first, traits last.
+//!
+//! Reading order: a [`Source`] yields [`RecordBlock`]s of raw records; the engine says which rows make a batch;
+//! a [`Decoder`] turns them into Arrow columns; a [`Sink`] encodes and prepares them, visible to nobody; a
+//! [`Journal`] makes the decision durable; the sink reveals them. A [`Cluster`] hands out sources, journals and
+//! shards: Kafka, or a folder on the local disk.
+//!
+//! Nothing here knows Kafka, tokio or any warehouse.
+
+mod batch;
+mod cluster;
+mod decoder;
+mod fault;
+mod journal;
+mod model;
+mod position;
+mod ranges;
+mod record;
+mod sink;
+mod source;
+mod sqltype;
+
+pub use batch::{BatchId, Generation, Incarnation, LaneId, Revision, Shard};
+pub use cluster::{Cluster, Finding, Membership, MembershipEvent, RevokeDone, TopicInfo};
+pub use decoder::{Decoded, Decoder, RejectedRow};
+pub use fault::{Blame, Fault, Verdict};
+pub use journal::{
+    AppendOutcome, DeadLetter, Journal, LaneRecord, LedgerEvent, LedgerRow, Parked, Pending, Recovered, RevisionRecord,
+    Transaction,
+};
+pub use model::{Column, Model, UnknownFields};
+pub use position::{Offset, OffsetRange, TopicId, TopicPartition};
+pub use ranges::Ranges;
+pub use record::{Headers, RecordBlock, RecordView, RowSlice, Rows};
+pub use sink::{
+    CommitOutcome, CommitPermit, Encoded, Guarantee, Identity, Origin, Piece, Prepared, SealedBatch, Sink, SinkContext,
+    SinkDescriptor, SweepReport, SweepScope, TOKEN_BYTES_MAX,
+};
+pub use source::{Source, SourceEvent};
+pub use sqltype::{SqlType, SqlTypeError, StructField};

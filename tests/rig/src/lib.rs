@@ -1,0 +1,7 @@
+//! Starts real servers as processes for tests: free loopback ports, logs in files, stopped by the process id that was
+//! started, gone when the test process is gone, however it ended. What has to be fetched or built first is kept in
+//! [`cache_folder`], once per machine.
+
+pub mod process;
+
+pub use process::{Process, cache_folder, free_port, wait_until};
