@@ -97,9 +97,10 @@ impl Process {
         let inodes: Vec<String> =
             inodes.filter_map(|line| line.split_whitespace().nth(9)).map(|inode| format!("socket:[{inode}]")).collect();
         let Ok(files) = fs::read_dir(format!("/proc/{}/fd", self.pid)) else { return false };
-        files.flatten().filter_map(|file| fs::read_link(file.path()).ok()).any(|target| {
-            inodes.iter().any(|inode| target.as_os_str() == inode.as_str())
-        })
+        files
+            .flatten()
+            .filter_map(|file| fs::read_link(file.path()).ok())
+            .any(|target| inodes.iter().any(|inode| target.as_os_str() == inode.as_str()))
     }
 }
 
