@@ -1,0 +1,89 @@
+use crate::{report::Report, root, simulation, tools};
+use std::{
+    fs::File,
+    io::Write,
+    process::{Command, ExitCode},
+    time::Duration,
+};
+
+pub const KILLS_TEST: u32 = 10;
+const KILLS_LONG: u32 = 50;
+const SEEDS_TEST: u64 = 10_000;
+const SEEDS_LONG: u64 = 100_000;
+const RECORD: &str = "tests/long.md";
+
+fn cargo(line: &str) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(line.split_whitespace());
+    command
+}
+
+/// Cold in 45 minutes on two cores: tests in the dev profile, all that runs servers or millions of steps in release.
+pub fn test(report: &mut Report) {
+    if is_ready(report) {
+        report.check("format", &mut cargo("fmt --all --check"));
+        report.check("lints", &mut cargo("clippy --workspace --all-targets --quiet -- -D warnings"));
+        report.tests("tests", &mut cargo("test --workspace --exclude outflow-e2e --no-fail-fast"));
+        simulation::run(report, Some(SEEDS_TEST), None);
+        simulation::mutants(report, "all", None, None);
+        end_to_end(report, None, KILLS_TEST);
+    }
+}
+
+pub fn long(report: &mut Report) {
+    if is_ready(report) {
+        simulation::run(report, Some(SEEDS_LONG), None);
+        simulation::mutants(report, "all", None, None);
+        end_to_end(report, None, KILLS_LONG);
+        record(report).expect("the record can be written");
+    }
+}
+
+pub fn end_to_end(report: &mut Report, name: Option<&str>, kills: u32) {
+    if report.check("build the daemon", &mut cargo("build --release --quiet -p outflow-daemon")) {
+        let mut command = cargo("test --release -p outflow-e2e --no-fail-fast");
+        report.tests("end to end", command.args(name).env("OUTFLOW_KILLS", kills.to_string()));
+    }
+}
+
+pub fn bench(quick: bool, json: bool) -> ExitCode {
+    if let Some(missing) = tools::missing(true) {
+        println!("{missing}");
+        return ExitCode::FAILURE;
+    }
+    let built = cargo("build --release --quiet -p outflow-daemon -p outflow-bench").status();
+    if !built.is_ok_and(|status| status.success()) {
+        return ExitCode::FAILURE;
+    }
+    let mut command = Command::new(root().join("target/release/outflow-bench"));
+    command.args(quick.then_some("--quick")).args(json.then_some("--json"));
+    if command.status().is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn is_ready(report: &mut Report) -> bool {
+    let missing = tools::missing(true);
+    if let Some(missing) = &missing {
+        println!("{missing}");
+        report.add("tools", 0, 1, Duration::ZERO);
+    }
+    missing.is_none()
+}
+
+/// One row per run, for everybody to see.
+fn record(report: &Report) -> std::io::Result<()> {
+    let path = root().join(RECORD);
+    let is_new = !path.exists();
+    let mut file = File::options().create(true).append(true).open(path)?;
+    if is_new {
+        writeln!(file, "# Long runs\n\nMade by `cargo xtask long`.\n")?;
+        writeln!(file, "| day | commit | seeds | kills | passed | failed | minutes |\n|---|---|---|---|---|---|---|")?;
+    }
+    let (day, commit) = (answer("date", &["-u", "+%F"]), answer("git", &["rev-parse", "--short", "HEAD"]));
+    let (passed, failed, minutes) = (report.passed(), report.failed(), report.took().as_secs() / 60);
+    writeln!(file, "| {day} | {commit} | {SEEDS_LONG} | {KILLS_LONG} | {passed} | {failed} | {minutes} |")
+}
+
+fn answer(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
