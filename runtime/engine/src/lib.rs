@@ -1,1 +1,38 @@
+//! The exactly-once core of one shard, as a state machine: events in, actions out. No I/O, no clock, no tasks, no
+//! randomness; it never sees a record, only counts and offsets. Whoever drives it (the driver in production, the
+//! simulator in tests) holds the rows, executes the actions and reports what came of them.
+//!
+//! The protocol's rules (P1, P2, …) are listed in `runtime/README.md`; comments name the rule they keep.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `event`, `action` | what goes in, what comes out |
+//! | `engine` | the shard: dispatch, positions, what the live stream wants |
+//! | `lane` | one lane: its record, open rows, the batch in its slot |
+//! | `seal` | when rows become a batch, and which |
+//! | `debt` | falling behind, parking, reading again, joining |
+//! | `decide` | what goes into a transaction |
+//! | `floor` | how far the reader may forget |
+//! | `settle` | what a transaction's answer changes |
+//! | `reveal` | what a destination's answer changes |
+//! | `revision` | which definitions hold from which offset |
+//! | `recover` | from the journal to a running engine |
 
+mod action;
+mod debt;
+mod decide;
+mod engine;
+mod event;
+mod floor;
+mod lane;
+mod recover;
+mod reveal;
+mod revision;
+mod seal;
+mod settings;
+mod settle;
+
+pub use action::{Action, BatchSpec, Decision, Letters, Stop};
+pub use engine::{Engine, LaneView};
+pub use event::{DebtRead, Event, Journaled, PreparedBatch, Reason, Revealed, Taken};
+pub use settings::{FlushLimits, Settings};

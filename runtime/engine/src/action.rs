@@ -1,0 +1,69 @@
+use crate::Reason;
+use outflow_api::{
+    BatchId, CommitPermit, Generation, LaneId, Offset, OffsetRange, Pending, Prepared, Revision, TopicPartition,
+    Transaction,
+};
+use std::collections::BTreeMap;
+
+/// What is to be done. Actions may be executed at once and in any order, but for `Forget` and `Prepare`, which speak
+/// of the rows held at that moment.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Start reading here.
+    Read { partition: TopicPartition, from: Offset },
+    /// Take the lane's rows within `covers`, encode them, prepare them at the destination.
+    Prepare(BatchSpec),
+    /// One atomic write; dead letters of the named rows go with it.
+    Append(Decision),
+    /// Make it visible, however often it takes. `read_rows`: the sink asked for them, read them again if need be.
+    Reveal { permit: CommitPermit, pending: Pending, read_rows: bool },
+    /// Read again what the lane owes, each row under the revision of its own offset; stop where the lane's version
+    /// changes, or where a batch is full. Rows in `spent` are skipped: their dead letters are out.
+    ReadDebt {
+        batch: BatchId,
+        owed: BTreeMap<TopicPartition, OffsetRange>,
+        spent: BTreeMap<TopicPartition, Vec<Offset>>,
+    },
+    /// Prepared and never to be decided.
+    Abort { lane: LaneId, prepared: Prepared },
+    /// Drop the lane's open rows: it owes them now.
+    Forget { lane: LaneId },
+    /// Remove what older owners prepared and nobody decided.
+    Sweep { below: Generation, keep: Vec<Prepared> },
+    /// The last action: this engine does nothing more.
+    Stop(Stop),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BatchSpec {
+    pub id: BatchId,
+    pub version: Revision,
+    pub covers: BTreeMap<TopicPartition, OffsetRange>,
+    /// The rows are those of the last `ReadDebt`, not open ones.
+    pub debt: bool,
+}
+
+/// A transaction, and whose dead letters belong to it: the engine has no payloads.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Decision {
+    pub transaction: Transaction,
+    pub letters: Vec<Letters>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Letters {
+    pub batch: BatchId,
+    pub rows: BTreeMap<TopicPartition, Vec<Offset>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// Somebody newer owns the shard, or may: recover by owning it again, if we are still asked to.
+    Fenced,
+    /// Only reading the journal again will tell what was decided.
+    Unknown,
+    /// The journal takes nothing.
+    Refused(Reason),
+    /// Belief and sight disagree.
+    Halt(String),
+}

@@ -1,0 +1,74 @@
+use crate::{
+    Action, Engine, Reason, Revealed,
+    lane::{Batch, Lane, Stage},
+};
+use outflow_api::{BatchId, LaneId, LedgerEvent, LedgerRow};
+
+impl Engine {
+    pub(crate) fn revealed(&mut self, id: BatchId, outcome: Revealed, out: &mut Vec<Action>) {
+        let Some(lane) = self.lanes.get_mut(&id.lane).filter(|lane| lane.is_revealing(id)) else { return };
+        match outcome {
+            Revealed::Committed | Revealed::AlreadyCommitted => self.close(id, LedgerEvent::Revealed),
+            Revealed::NeedsRows => out.extend(lane.reveal(true)),
+            Revealed::Rejected { rows } => {
+                let pending = lane.record.pending.as_mut().expect("it is being revealed");
+                for (key, offsets) in &rows {
+                    let rejected = pending.rejected.entry(*key).or_default();
+                    rejected.extend(offsets);
+                    rejected.sort_unstable();
+                }
+                pending.rows -= rows.values().map(|offsets| offsets.len() as u64).sum::<u64>();
+                lane.refused = rows;
+                self.dirty.insert(id.lane);
+            }
+            Revealed::Lost => {
+                let pending = lane.record.pending.clone().expect("it is being revealed");
+                pending.covers.iter().for_each(|(key, range)| lane.owe(*key, *range));
+                for (key, offsets) in pending.rejected {
+                    let spent = lane.record.spent.entry(key).or_default();
+                    spent.extend(offsets);
+                    spent.sort_unstable();
+                }
+                self.close(id, LedgerEvent::Lost);
+            }
+            Revealed::RowsDiffer => {
+                let hint =
+                    "the source no longer has the rows of a decided batch: compare the ledger with the destination";
+                let reason = Reason { code: "rows-changed".into(), hint: hint.into() };
+                self.stall(id.lane, reason, out);
+            }
+        }
+    }
+
+    /// The destination has answered for good: the slot is free for the next decision.
+    fn close(&mut self, id: BatchId, event: LedgerEvent) {
+        let lane = self.lanes.get_mut(&id.lane).expect("the caller saw it");
+        lane.record.pending = None;
+        lane.ledger.push(LedgerRow { batch: id, event });
+        if lane.reveal_stalled {
+            lane.reveal_stalled = false;
+            lane.record.parked = None;
+        }
+        self.dirty.insert(id.lane);
+    }
+
+    pub(crate) fn reveal_stalled(&mut self, id: BatchId, reason: Reason, out: &mut Vec<Action>) {
+        if self.lanes.get(&id.lane).is_some_and(|lane| lane.is_revealing(id)) {
+            self.stall(id.lane, reason, out);
+        }
+    }
+
+    /// The batch stays decided and is tried on; everything behind it becomes debt.
+    fn stall(&mut self, id: LaneId, reason: Reason, out: &mut Vec<Action>) {
+        self.lanes.get_mut(&id).expect("the caller saw it").reveal_stalled = true;
+        self.park(id, reason, out);
+    }
+}
+
+impl Lane {
+    /// Decided for certain: while the transaction is under way, nothing is being revealed yet.
+    fn is_revealing(&self, id: BatchId) -> bool {
+        let deciding = matches!(self.slot, Some(Batch { stage: Stage::Deciding { .. }, .. }));
+        !deciding && self.refused.is_empty() && self.record.pending.as_ref().is_some_and(|pending| pending.id == id)
+    }
+}
