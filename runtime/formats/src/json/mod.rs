@@ -1,0 +1,15 @@
+//! Raw JSON records → columns, in one pass over the bytes.
+
+mod column;
+mod decoder;
+mod keys;
+mod lineage;
+mod nested;
+mod number;
+mod record;
+mod scanner;
+mod shape;
+mod time;
+
+pub use decoder::{JsonDecoder, RECORD_BYTES_MAX};
+pub use scanner::DEPTH_MAX;
