@@ -1,0 +1,187 @@
+//! Every version of every record that was ever released stays readable.
+//!
+//! `golden/<record>.v<version>.hex` holds a key (first line) and its value (second line) as hex. To add a version:
+//! raise `VERSION` of that record, keep the old branch of its `read`, run this test, and save the bytes that it
+//! prints as the new file. Old files are never changed.
+
+use bytes::Bytes;
+use outflow_api::{
+    BatchId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange, Parked, Pending,
+    Ranges, Recovered, Revision, RevisionRecord, Shard, TopicId, TopicPartition, Transaction,
+};
+use outflow_journal::{KeyValue, Replay, barrier, decode_ledger, encode, encode_ledger, incarnation};
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+/// Names of records with the versions that were released.
+const RELEASED: [(&str, u8); 9] = [
+    ("lane", 1),
+    ("lane-tombstone", 1),
+    ("floors", 1),
+    ("revision", 1),
+    ("incarnation", 1),
+    ("barrier", 1),
+    ("ledger-decided", 1),
+    ("ledger-revealed", 1),
+    ("ledger-lost", 1),
+];
+
+fn at(topic: u128, partition: u32) -> TopicPartition {
+    TopicPartition { topic: TopicId(topic), partition }
+}
+
+fn range(start: i64, next: i64) -> OffsetRange {
+    OffsetRange::new(Offset(start), Offset(next))
+}
+
+fn batch() -> BatchId {
+    BatchId {
+        incarnation: Incarnation(0x4f1c_0000_1111_2222),
+        shard: Shard(3),
+        generation: Generation(42),
+        lane: LaneId(7),
+        seq: 1,
+    }
+}
+
+fn covers() -> BTreeMap<TopicPartition, OffsetRange> {
+    BTreeMap::from([(at(1, 0), range(1_000, 2_000)), (at(u128::MAX, 300), range(0, 1))])
+}
+
+fn lane() -> LaneRecord {
+    let mut owed = Ranges::of(range(10, 20));
+    owed.insert(OffsetRange::new(Offset(500), Offset::OPEN));
+    let pending = Pending {
+        id: batch(),
+        token: Bytes::from_static(b"\x01token"),
+        covers: covers(),
+        version: Revision(9),
+        rejected: BTreeMap::from([(at(1, 0), vec![Offset(1_001), Offset(1_007)])]),
+        rows: 998,
+        rows_hash: 0xfeed_beef,
+    };
+    LaneRecord {
+        next: BTreeMap::from([(at(1, 0), Offset(2_000)), (at(1, 1), Offset(0))]),
+        owed: BTreeMap::from([(at(1, 2), owed)]),
+        pending: Some(pending),
+        spent: BTreeMap::from([(at(1, 2), vec![Offset(11)])]),
+        parked: Some(Parked { code: "no-such-bucket".to_owned(), hint: "create it – it is gone".to_owned() }),
+    }
+}
+
+fn floors() -> BTreeMap<TopicPartition, Offset> {
+    BTreeMap::from([(at(1, 0), Offset(1_000)), (at(2, 0), Offset(i64::from(u32::MAX) * 1_000))])
+}
+
+fn revision() -> RevisionRecord {
+    let starts = BTreeMap::from([(at(1, 0), Offset(17))]);
+    RevisionRecord { revision: Revision(9), starts, content: Bytes::from_static(b"{}") }
+}
+
+fn row(event: LedgerEvent) -> LedgerRow {
+    LedgerRow { batch: batch(), event }
+}
+
+fn decided() -> LedgerRow {
+    row(LedgerEvent::Decided { covers: covers(), version: Revision(9), rows: 998, rejected: 2, rows_hash: 0xfeed_beef })
+}
+
+/// What this build writes.
+fn written(name: &str) -> KeyValue {
+    let mut transaction = Transaction::default();
+    match name {
+        "lane" => transaction.lanes.push((LaneId(7), Some(lane()))),
+        "lane-tombstone" => transaction.lanes.push((LaneId(7), None)),
+        "floors" => transaction.floors = floors(),
+        "revision" => transaction.revisions.push(revision()),
+        "incarnation" => return incarnation(Incarnation(0x4f1c_0000_1111_2222)),
+        "barrier" => return barrier(77),
+        "ledger-decided" => return encode_ledger(&decided()),
+        "ledger-revealed" => return encode_ledger(&row(LedgerEvent::Revealed)),
+        "ledger-lost" => return encode_ledger(&row(LedgerEvent::Lost)),
+        other => unreachable!("{other} has no sample"),
+    }
+    encode(&transaction).pop().expect("one record")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("hex");
+    (0..text.len()).step_by(2).map(byte).collect()
+}
+
+fn text(record: &KeyValue) -> String {
+    format!("{}\n{}\n", hex(&record.key), record.value.as_deref().map_or_else(|| "-".to_owned(), hex))
+}
+
+fn golden(name: &str, version: u8) -> Option<KeyValue> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("golden/{name}.v{version}.hex"));
+    let text = fs::read_to_string(path).ok()?;
+    let (key, value) = text.trim_end().split_once('\n').expect("a line of key and one of value");
+    Some(KeyValue { key: unhex(key), value: (value != "-").then(|| unhex(value)) })
+}
+
+fn replayed(record: &KeyValue) -> Recovered {
+    let mut replay = Replay::new();
+    let own = incarnation(Incarnation(5));
+    replay.apply(&own.key, own.value.as_deref(), 0).expect("just written");
+    let mut gone = Transaction { lanes: vec![(LaneId(7), Some(LaneRecord::default()))], ..Transaction::default() };
+    if record.value.is_some() {
+        gone.lanes.clear();
+    }
+    for earlier in encode(&gone) {
+        replay.apply(&earlier.key, earlier.value.as_deref(), 1).expect("just written");
+    }
+    replay.apply(&record.key, record.value.as_deref(), 12).expect("every released version is readable");
+    assert_eq!(replay.saw(77), (record.key == b"B").then_some(12));
+    replay.finish(Generation(12), 100)
+}
+
+fn assert_means(name: &str, record: &KeyValue) {
+    let ledger = |record: &KeyValue| {
+        decode_ledger(&record.key, record.value.as_deref().expect("no tombstones in the ledger")).expect("readable")
+    };
+    match name {
+        "lane" => assert_eq!(replayed(record).lanes, BTreeMap::from([(LaneId(7), lane())])),
+        "lane-tombstone" => assert_eq!(replayed(record).lanes, BTreeMap::new()),
+        "floors" => assert_eq!(replayed(record).floors, floors()),
+        "revision" => assert_eq!(replayed(record).revisions, [revision()]),
+        "incarnation" => assert_eq!(replayed(record).incarnation, Incarnation(0x4f1c_0000_1111_2222)),
+        "barrier" => assert_eq!(replayed(record).generation, Generation(12)),
+        "ledger-decided" => assert_eq!(ledger(record), decided()),
+        "ledger-revealed" => assert_eq!(ledger(record), row(LedgerEvent::Revealed)),
+        "ledger-lost" => assert_eq!(ledger(record), row(LedgerEvent::Lost)),
+        other => unreachable!("{other} has no meaning"),
+    }
+}
+
+#[test]
+fn every_released_version_of_every_record_is_readable() {
+    let mut missing = String::new();
+    for (name, newest) in RELEASED {
+        for version in 1..=newest {
+            match golden(name, version) {
+                Some(record) => assert_means(name, &record),
+                None => missing += &format!("golden/{name}.v{version}.hex\n{}", text(&written(name))),
+            }
+        }
+    }
+    assert!(missing.is_empty(), "these files are missing; this build writes them as:\n{missing}");
+}
+
+#[test]
+fn what_is_written_today_is_the_newest_golden_file() {
+    for (name, newest) in RELEASED {
+        let now = text(&written(name));
+        let kept = golden(name, newest).as_ref().map(text);
+        assert_eq!(
+            kept.as_deref(),
+            Some(now.as_str()),
+            "{name} is written in another way than version {newest}: raise its version, keep the old reader, save this as \
+             golden/{name}.v{}.hex and list it in RELEASED:\n{now}",
+            newest + 1
+        );
+    }
+}
