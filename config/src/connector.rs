@@ -1,0 +1,108 @@
+use crate::{
+    flush::{Flush, flush},
+    limits,
+    model::model,
+    names,
+    problem::{Problem, Problems, Report},
+    section::Section,
+    sink::{SinkConfig, sink},
+    yaml::{self, Node},
+};
+use outflow_api::{Model, SinkDescriptor};
+
+/// What is read, how it is shaped, and where it goes.
+#[derive(Clone, Debug)]
+pub struct ConnectorConfig {
+    pub name: String,
+    pub topics: Vec<String>,
+    pub format: Format,
+    pub model: Model,
+    pub flush: Flush,
+    pub dead_letters: Option<DeadLetters>,
+    pub sink: SinkConfig,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    Json,
+}
+
+pub const FORMATS: [(&str, Format); 1] = [("json", Format::Json)];
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeadLetters {
+    pub topic: String,
+    /// If the topic has to be created; as many as there are shards by default.
+    pub partitions: Option<u32>,
+}
+
+const KEYS: [&str; 7] = ["connector", "topics", "format", "model", "flush", "dead_letters", "sink"];
+const LATER: [&str; 4] = ["merchant", "deliver", "schedule", "without"];
+
+/// Checks one connector's file, given as text.
+pub fn connector(file: &str, text: &str, sinks: &[&SinkDescriptor]) -> Result<ConnectorConfig, Problems> {
+    yaml::read(file, text, |report, node| check(report, node, sinks))
+}
+
+pub fn check(report: &Report<'_>, node: &Node, sinks: &[&SinkDescriptor]) -> Option<ConnectorConfig> {
+    let section = Section::open(report, "", node)?;
+    let later = |key: &str| LATER.contains(&key) && (key == "merchant" || section.get("deliver").is_some());
+    let keys = section.entries().iter().filter(|(key, _)| later(&key.name)).inspect(|(key, _)| {
+        let problem = Problem::new(format!("`{}` is not supported yet in this version", key.name));
+        let hint = "one connector delivers all records of its topics to one sink: leave out what concerns merchants";
+        report.note(key.at, problem.hint(hint));
+    });
+    let later: Vec<&str> = keys.map(|(key, _)| key.name.as_str()).collect();
+    if section.get("deliver").is_some() {
+        return None; // A merchant's file: all else in it would be reported as unknown.
+    }
+    section.refuse_unknown(&[KEYS.as_slice(), &later].concat());
+    section.require("connector", "give the connector a name: `connector: orders`");
+    section.require("sink", "say where to: `sink: { type: object_store, url: … }`");
+    let name = section.text("connector", names::name);
+    let topics = topics(&section);
+    let format = match section.require("format", "say `format: json`") {
+        Some(_) => section.choice("format", &FORMATS),
+        None => None,
+    };
+    let model = model(&section);
+    let flush = flush(&section);
+    let dead_letters = dead_letters(&section, topics.as_deref().unwrap_or_default());
+    let sink = if section.get("sink").is_some() { sink(&section, sinks) } else { None };
+    Some(ConnectorConfig {
+        name: name?,
+        topics: topics?,
+        format: format?,
+        model: model?,
+        flush,
+        dead_letters,
+        sink: sink?,
+    })
+}
+
+fn topics(section: &Section<'_>) -> Option<Vec<String>> {
+    let node = section.require("topics", "say what is read: `topics: [ commerce.orders ]`")?;
+    let topics = section.texts("topics", names::topic)?;
+    if topics.is_empty() || topics.len() > limits::TOPICS_MAX {
+        let problem = Problem::new(format!("`topics` has {} names", topics.len()));
+        section.report.note(node.at, problem.allowed(format!("1 to {} topics", limits::TOPICS_MAX)));
+    }
+    for (index, (at, topic)) in topics.iter().enumerate() {
+        if topics[..index].iter().any(|(_, other)| other == topic) {
+            section.report.note(*at, Problem::new(format!("topic `{topic}` is there twice")).hint("keep one of them"));
+        }
+    }
+    Some(topics.into_iter().map(|(_, topic)| topic).collect())
+}
+
+fn dead_letters(connector: &Section<'_>, topics: &[String]) -> Option<DeadLetters> {
+    let section = connector.section("dead_letters", &["topic", "partitions"])?;
+    let node = section.require("topic", "name the topic: `dead_letters: { topic: orders.dead }`")?;
+    let topic = section.text("topic", names::topic)?;
+    if topics.contains(&topic) {
+        let problem = Problem::new(format!("dead letters would come back into `{topic}`, which is read"));
+        section.report.note(node.at, problem.hint("choose another topic for them"));
+    }
+    let partitions = section.number("partitions", limits::DEAD_LETTER_PARTITIONS, 1) as u32;
+    Some(DeadLetters { topic, partitions: section.get("partitions").map(|_| partitions) })
+}

@@ -1,0 +1,63 @@
+//! Every limit of the configuration, and why it is where it is.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+/// A larger file is no configuration: somebody pointed at data.
+pub const FILE_BYTES_MAX: u64 = MIB;
+/// What a private key or a token may take; larger means a wrong path.
+pub const SECRET_BYTES_MAX: u64 = MIB;
+/// Each file is read and checked at start.
+pub const FILES_MAX: usize = 10_000;
+
+/// Journal partitions; each costs an owner, a producer and a transaction per tick.
+pub const SHARDS: RangeInclusive<u64> = 1..=1024;
+pub const SHARDS_DEFAULT: u64 = 4;
+/// Below, one block per partition does not fit; above, it is a typing error.
+pub const MEMORY: RangeInclusive<u64> = 64 * MIB..=1024 * GIB;
+pub const MEMORY_DEFAULT: u64 = 512 * MIB;
+/// Brokers allow 6 s to 30 min unless told otherwise.
+pub const SESSION_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(6)..=Duration::from_secs(30 * 60);
+/// A thread of its own proves that we are alive, whatever else is slow: so a dead worker's shards move on soon.
+pub const SESSION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// Longer than any orchestrator waits.
+pub const DRAIN_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
+/// Kubernetes kills after 30 s.
+pub const DRAIN_DEADLINE_DEFAULT: Duration = Duration::from_secs(25);
+/// What a restart reads again; beyond a day it is no bound.
+pub const REPLAY_AGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+pub const REPLAY_AGE_DEFAULT: Duration = Duration::from_secs(60);
+pub const REPLAY_RECORDS: RangeInclusive<u64> = 1_000..=1_000_000_000;
+pub const REPLAY_RECORDS_DEFAULT: u64 = 2_000_000;
+/// Kafka's limit is the number of brokers; nobody has more copies.
+pub const REPLICATION: RangeInclusive<u64> = 1..=15;
+
+/// One row a batch is legal and slow; above, a batch no longer fits a decision's time-out.
+pub const FLUSH_ROWS: RangeInclusive<u64> = 1..=50_000_000;
+pub const FLUSH_ROWS_DEFAULT: u64 = 100_000;
+/// Of raw records. Below, files are mostly footers.
+pub const FLUSH_BYTES: RangeInclusive<u64> = KIB..=4 * GIB;
+pub const FLUSH_BYTES_DEFAULT: u64 = 64 * MIB;
+/// Below, the journal decides more than it delivers; longer waits are a schedule.
+pub const FLUSH_AGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
+pub const FLUSH_AGE_DEFAULT: Duration = Duration::from_secs(60);
+
+/// A reader holds a buffer for each partition of each topic.
+pub const TOPICS_MAX: usize = 100;
+/// Kafka's own.
+pub const TOPIC_NAME_MAX: usize = 249;
+/// Names stand in keys, metrics and transactional ids.
+pub const NAME_MAX: usize = 100;
+/// Warehouses take 10,000 or more, but each costs a builder per open batch.
+pub const COLUMNS_MAX: usize = 2_000;
+/// BigQuery's limit.
+pub const COLUMN_NAME_MAX: usize = 300;
+/// As deep as types may nest.
+pub const PATH_MAX: usize = 16;
+/// Brokers create more only by mistake.
+pub const DEAD_LETTER_PARTITIONS: RangeInclusive<u64> = 1..=1_024;
+/// Deeper settings are a mistake of indentation.
+pub const SETTINGS_DEPTH_MAX: usize = 16;

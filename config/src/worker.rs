@@ -1,0 +1,194 @@
+use crate::{
+    kafka::{KafkaConfig, kafka},
+    limits, names,
+    problem::{Problem, Problems, Report},
+    section::Section,
+    yaml::{self, Node},
+};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// One process of ours.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Worker {
+    pub cluster: ClusterConfig,
+    /// All workers of one installation share it; names of transactional ids begin with it.
+    pub group: String,
+    /// Units of ownership: fixed for an installation.
+    pub shards: u32,
+    /// Bytes, for all lanes together.
+    pub memory: u64,
+    pub rest: SocketAddr,
+    /// Patterns of connector files, relative to this file.
+    pub config: Vec<String>,
+    pub journal: JournalConfig,
+    pub session_timeout: Duration,
+    /// Keeps our shards over a short restart.
+    pub instance_id: Option<String>,
+    pub log: Log,
+    /// How long a stop may take until what is not decided is left to the next owner.
+    pub drain_deadline: Duration,
+    pub replay_distance_max: ReplayDistance,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ClusterConfig {
+    Kafka(KafkaConfig),
+    /// Topics and journal in a folder of this machine.
+    Local {
+        folder: PathBuf,
+    },
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JournalConfig {
+    pub topic: String,
+    pub ledger: String,
+    /// Copies of our own topics if they have to be created; the broker's default if not said.
+    pub replication: Option<u16>,
+}
+
+/// How much a restart may read again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplayDistance {
+    pub age: Duration,
+    pub records: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Log {
+    /// `info`, or by target: `info,outflow_kafka=debug`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+const KEYS: [&str; 13] = [
+    "kafka",
+    "local",
+    "group",
+    "shards",
+    "memory",
+    "rest",
+    "config",
+    "journal",
+    "session_timeout",
+    "instance_id",
+    "log",
+    "drain_deadline",
+    "replay_distance_max",
+];
+const REST_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8083);
+
+/// Checks the worker's file, given as text.
+pub fn worker(file: &str, text: &str) -> Result<Worker, Problems> {
+    yaml::read(file, text, check)
+}
+
+pub fn check(report: &Report<'_>, node: &Node) -> Option<Worker> {
+    let section = Section::new(report, "", node, &KEYS)?;
+    let cluster = cluster(&section);
+    let group = section.text("group", names::name).unwrap_or_else(|| "outflow".to_owned());
+    let config = section.require("config", "say where the connectors are: `config: [ connectors/*.yaml ]`");
+    let patterns = config.and_then(|_| section.texts("config", names::not_empty)).unwrap_or_default();
+    if let (Some(node), true) = (config, patterns.is_empty()) {
+        report.note(node.at, Problem::new("`config` names no file").hint("write `config: [ connectors/*.yaml ]`"));
+    }
+    Some(Worker {
+        shards: section.number("shards", limits::SHARDS, limits::SHARDS_DEFAULT) as u32,
+        memory: section.size("memory", limits::MEMORY, limits::MEMORY_DEFAULT),
+        rest: rest(&section),
+        config: patterns.into_iter().map(|(_, pattern)| pattern).collect(),
+        journal: journal(&section, &group),
+        session_timeout: section.duration("session_timeout", limits::SESSION_TIMEOUT, limits::SESSION_TIMEOUT_DEFAULT),
+        instance_id: section.text("instance_id", names::name),
+        log: log(&section),
+        drain_deadline: section.duration("drain_deadline", limits::DRAIN_DEADLINE, limits::DRAIN_DEADLINE_DEFAULT),
+        replay_distance_max: replay_distance(&section),
+        cluster: cluster?,
+        group,
+    })
+}
+
+fn cluster(worker: &Section<'_>) -> Option<ClusterConfig> {
+    match (worker.get("kafka"), worker.get("local")) {
+        (Some(_), None) => kafka(worker).map(ClusterConfig::Kafka),
+        (None, Some(_)) => {
+            let section = worker.section("local", &["folder"])?;
+            section.require("folder", "say where topics and journal live: `local: { folder: data }`")?;
+            let folder = section.text("folder", names::not_empty)?.into();
+            Some(ClusterConfig::Local { folder })
+        }
+        (both, _) => {
+            let message = if both.is_some() { "both `kafka` and `local` are there" } else { "`kafka` is missing" };
+            let problem = Problem::new(message).allowed("`kafka: { bootstrap: … }` or `local: { folder: … }`");
+            worker.report.note(worker.at, problem.hint("records come from Kafka, or from a folder of this machine"));
+            None
+        }
+    }
+}
+
+fn rest(worker: &Section<'_>) -> SocketAddr {
+    let Some(section) = worker.section("rest", &["listen"]) else { return REST_DEFAULT };
+    let (Some(node), Some(text)) = (section.get("listen"), section.text("listen", |_| Ok(()))) else {
+        return REST_DEFAULT;
+    };
+    let address: Option<SocketAddr> = text.replace("localhost:", "127.0.0.1:").parse().ok();
+    match address {
+        Some(address) if address.ip().is_loopback() => address,
+        Some(_) => {
+            let problem = Problem::new(format!("`rest.listen` can't be `{text}`: others could reach it"));
+            let hint = "any other address needs tokens and TLS, which are not supported yet in this version";
+            section.report.note(node.at, problem.allowed("an address of loopback: 127.0.0.1:8083").hint(hint));
+            REST_DEFAULT
+        }
+        None => {
+            let problem = Problem::new(format!("`rest.listen` can't be `{text}`"));
+            section.report.note(node.at, problem.allowed("address:port, such as 127.0.0.1:8083 or [::1]:8083"));
+            REST_DEFAULT
+        }
+    }
+}
+
+fn journal(worker: &Section<'_>, group: &str) -> JournalConfig {
+    let (topic, ledger) = (format!("{group}-journal"), format!("{group}-ledger"));
+    let Some(section) = worker.section("journal", &["topic", "ledger", "replication"]) else {
+        return JournalConfig { topic, ledger, replication: None };
+    };
+    let replication = section.number("replication", limits::REPLICATION, 1) as u16;
+    let journal = JournalConfig {
+        topic: section.text("topic", names::topic).unwrap_or(topic),
+        ledger: section.text("ledger", names::topic).unwrap_or(ledger),
+        replication: section.get("replication").map(|_| replication),
+    };
+    if journal.topic == journal.ledger {
+        let problem = Problem::new("`journal.topic` and `journal.ledger` are the same topic");
+        section.report.note(section.at, problem.hint("the journal is compacted, the ledger never: name two topics"));
+    }
+    journal
+}
+
+fn log(worker: &Section<'_>) -> Log {
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let default = Log { level: "info".to_owned(), format: LogFormat::Text };
+    let Some(section) = worker.section("log", &["level", "format"]) else { return default };
+    let level = section.text("level", names::not_empty).unwrap_or(default.level);
+    Log { level, format: section.choice("format", &formats).unwrap_or(default.format) }
+}
+
+fn replay_distance(worker: &Section<'_>) -> ReplayDistance {
+    let default = ReplayDistance { age: limits::REPLAY_AGE_DEFAULT, records: limits::REPLAY_RECORDS_DEFAULT };
+    let Some(section) = worker.section("replay_distance_max", &["age", "records"]) else { return default };
+    ReplayDistance {
+        age: section.duration("age", limits::REPLAY_AGE, default.age),
+        records: section.number("records", limits::REPLAY_RECORDS, default.records),
+    }
+}
