@@ -1,16 +1,18 @@
 //! Columns → newline-delimited JSON in memory.
 
 use crate::schema::is_json;
-use arrow_array::{Array, RecordBatch, StringArray, cast::AsArray};
+use arrow_array::{Array, RecordBatch, StringArray, TimestampMicrosecondArray, cast::AsArray};
 use arrow_json::writer::{
     Encoder, EncoderFactory, EncoderOptions, LineDelimited, NullableEncoder, Writer, WriterBuilder,
 };
-use arrow_schema::{ArrowError, FieldRef};
+use arrow_schema::{ArrowError, DataType, FieldRef, TimeUnit};
 use bytes::Bytes;
 use flate2::{GzBuilder, write::GzEncoder};
 use outflow_api::Fault;
-use std::io::{self, Write};
-use std::sync::Arc;
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum NdjsonCompression {
@@ -54,25 +56,32 @@ fn compressed(batches: &[RecordBatch], compression: NdjsonCompression) -> Result
 
 fn write<W: Write>(batches: &[RecordBatch], to: W) -> Result<W, ArrowError> {
     let mut writer: Writer<io::BufWriter<W>, LineDelimited> =
-        WriterBuilder::new().with_encoder_factory(Arc::new(RawJson)).build(io::BufWriter::new(to));
+        WriterBuilder::new().with_encoder_factory(Arc::new(OwnEncoders)).build(io::BufWriter::new(to));
     batches.iter().try_for_each(|batch| writer.write(batch))?;
     writer.finish()?;
     writer.into_inner().into_inner().map_err(|error| ArrowError::from(error.into_error()))
 }
 
-/// Writes JSON columns as JSON, everything else as the arrow project does.
+/// Writes JSON columns as JSON, and moments in UTC without the time zone tables that the arrow project's writer would
+/// need for the name "UTC". Everything else is the arrow project's.
 #[derive(Debug)]
-struct RawJson;
+struct OwnEncoders;
 
-impl EncoderFactory for RawJson {
+impl EncoderFactory for OwnEncoders {
     fn make_default_encoder<'a>(
         &self,
         field: &'a FieldRef,
         array: &'a dyn Array,
         _options: &'a EncoderOptions,
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
-        let texts = array.as_string_opt::<i32>().filter(|_| is_json(field));
-        Ok(texts.map(|texts| NullableEncoder::new(Box::new(JsonText(texts)), array.nulls().cloned())))
+        let encoder: Box<dyn Encoder> = match array.data_type() {
+            DataType::Utf8 if is_json(field) => Box::new(JsonText(array.as_string())),
+            DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if **zone == *"UTC" => {
+                Box::new(Moments(array.as_primitive()))
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
     }
 }
 
@@ -82,6 +91,34 @@ impl Encoder for JsonText<'_> {
     fn encode(&mut self, index: usize, out: &mut Vec<u8>) {
         append_without_blanks(self.0.value(index), out);
     }
+}
+
+struct Moments<'a>(&'a TimestampMicrosecondArray);
+
+impl Encoder for Moments<'_> {
+    fn encode(&mut self, index: usize, out: &mut Vec<u8>) {
+        const MICROS_PER_DAY: i64 = 86_400_000_000;
+        let micros = self.0.value(index);
+        let (year, month, day) = civil(micros.div_euclid(MICROS_PER_DAY));
+        let within_day = micros.rem_euclid(MICROS_PER_DAY);
+        let (seconds, fraction) = (within_day / 1_000_000, within_day % 1_000_000);
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(out, "\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z\"")
+            .expect("memory takes every write");
+    }
+}
+
+/// Days since 1970 → year, month, day.
+fn civil(days: i64) -> (i64, i64, i64) {
+    const DAYS_PER_ERA: i64 = 146_097; // 400 years
+    let from_march_0000 = days + 719_468;
+    let (era, day) = (from_march_0000.div_euclid(DAYS_PER_ERA), from_march_0000.rem_euclid(DAYS_PER_ERA));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (era * 400 + year + i64::from(month <= 2), month, day)
 }
 
 /// A line end between two tokens would end the row.
