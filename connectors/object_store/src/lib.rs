@@ -1,1 +1,172 @@
+//! Sink `object_store`: a local folder, S3, Google Cloud Storage, Azure Blob Storage. Rows come in, Parquet or NDJSON
+//! files go out, each whole and once. Touches its own bucket or folder and nothing else; the guarantee and its limits
+//! are in README.md.
 
+mod bucket;
+mod client;
+mod encode;
+mod escape;
+mod examine;
+mod fault;
+mod folder;
+mod place;
+mod settings;
+mod split;
+mod template;
+mod token;
+
+use crate::{bucket::Bucket, folder::Folder, place::Store, settings::Settings, template::Template, token::PieceToken};
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
+use outflow_api::{
+    BatchId, Blame, CommitOutcome, CommitPermit, Encoded, Fault, Finding, Guarantee, Identity, Piece, Prepared,
+    SealedBatch, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope,
+};
+use serde_json::Value;
+use std::{hash::Hasher, sync::Arc};
+use token::Token;
+use twox_hash::XxHash64;
+
+pub static DESCRIPTOR: SinkDescriptor = SinkDescriptor {
+    kind: "object_store",
+    guarantee: Guarantee::ExactlyOnce,
+    settings: settings::MEANINGS,
+    identity,
+    open,
+};
+
+/// Of one batch.
+const PIECES_AT_ONCE: usize = 8;
+
+fn identity(settings: &Value) -> Result<Identity, Fault> {
+    Ok(Settings::read(settings)?.place()?.identity())
+}
+
+fn open(settings: &Value, context: SinkContext) -> Result<Arc<dyn Sink>, Fault> {
+    let settings = Settings::read(settings)?;
+    let place = settings.place()?;
+    if place.identity() != context.identity {
+        return Err(settings::wrong(format!(
+            "the lane belongs to {}, and these settings lead to {}",
+            context.identity.0,
+            place.identity().0
+        )));
+    }
+    let (folders, key) = (settings.partition_by.as_deref(), settings.key.as_deref());
+    let template = Template::parse(folders, key, settings.file.extension(), &context.decoder.schema())?;
+    let client = client::open(&settings, &place)?;
+    let destination = match (&place.store, client) {
+        (Store::Folder(root), _) => Destination::Folder(Folder::new(root.clone())),
+        (_, Some(client)) => {
+            Destination::Bucket(Bucket { client, place, multipart_bytes_min: settings.multipart_bytes_min })
+        }
+        (_, None) => unreachable!("every bucket has a client"),
+    };
+    Ok(Arc::new(ObjectStoreSink { identity: context.identity, settings, template, destination }))
+}
+
+struct ObjectStoreSink {
+    identity: Identity,
+    settings: Settings,
+    template: Template,
+    destination: Destination,
+}
+
+enum Destination {
+    Folder(Folder),
+    Bucket(Bucket),
+}
+
+#[async_trait]
+impl Sink for ObjectStoreSink {
+    fn encode(&self, batch: &SealedBatch) -> Result<Encoded, Fault> {
+        encode::encode(&self.template, self.settings.pieces_max, &self.settings.file, batch)
+    }
+
+    async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<Prepared, Fault> {
+        let calls = encoded.pieces.iter().enumerate().map(|(index, piece)| self.prepare_piece(id, index, piece));
+        // Collected first: the compiler cannot see that a stream of borrowing closures may be sent.
+        let calls: Vec<_> = calls.collect();
+        let pieces: Vec<PieceToken> = stream::iter(calls).buffered(PIECES_AT_ONCE).try_collect().await?;
+        Token { identity: self.identity.0.clone(), pieces }.write(id)
+    }
+
+    async fn commit(&self, permit: &CommitPermit, encoded: Option<&Encoded>) -> Result<CommitOutcome, Fault> {
+        let prepared = permit.prepared();
+        let token = Token::read(prepared, &self.identity)?;
+        let rows = rows_of(&token, prepared.id, encoded)?;
+        let pieces = token.pieces.iter().zip(rows).enumerate();
+        let calls = pieces.map(|(index, (piece, rows))| self.commit_piece(prepared.id, index, piece, rows));
+        let calls: Vec<_> = calls.collect();
+        // To the end, also past a fault: each piece that is there need not be sent again.
+        let outcomes: Vec<Result<CommitOutcome, Fault>> = stream::iter(calls).buffered(PIECES_AT_ONCE).collect().await;
+        let outcomes: Vec<CommitOutcome> = outcomes.into_iter().collect::<Result<_, _>>()?;
+        let first_of = |outcome: CommitOutcome| outcomes.contains(&outcome).then_some(outcome);
+        let unfinished = first_of(CommitOutcome::NeedsRows).or_else(|| first_of(CommitOutcome::Committed));
+        Ok(unfinished.unwrap_or(CommitOutcome::AlreadyCommitted))
+    }
+
+    async fn abort(&self, prepared: &Prepared) -> Result<(), Fault> {
+        let token = Token::read(prepared, &self.identity)?;
+        for (index, piece) in token.pieces.iter().enumerate() {
+            match &self.destination {
+                Destination::Folder(folder) => folder.abort(prepared.id, index)?,
+                Destination::Bucket(bucket) => bucket.abort(prepared.id, piece).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self, scope: &SweepScope) -> Result<SweepReport, Fault> {
+        match &self.destination {
+            Destination::Folder(folder) => folder.sweep(scope),
+            // Uploads of others are not listed by the library; a lifecycle rule of the bucket ends them.
+            Destination::Bucket(_) => Ok(SweepReport::default()),
+        }
+    }
+
+    async fn examine(&self) -> Vec<Finding> {
+        examine::examine(&self.destination).await
+    }
+}
+
+impl ObjectStoreSink {
+    async fn prepare_piece(&self, id: BatchId, index: usize, piece: &Piece) -> Result<PieceToken, Fault> {
+        let mut token = PieceToken::new(id, &piece.name, piece.rows, piece.len() as u64, checksum(piece));
+        match &self.destination {
+            Destination::Folder(folder) => folder.prepare(id, index, piece)?,
+            Destination::Bucket(bucket) => token.upload = bucket.prepare(id, piece, &token).await?,
+        }
+        Ok(token)
+    }
+
+    async fn commit_piece(
+        &self,
+        id: BatchId,
+        index: usize,
+        token: &PieceToken,
+        rows: Option<&Piece>,
+    ) -> Result<CommitOutcome, Fault> {
+        match &self.destination {
+            Destination::Folder(folder) => folder.commit(id, index, token, rows),
+            Destination::Bucket(bucket) => bucket.commit(id, token, rows).await,
+        }
+    }
+}
+
+/// The rows of each piece of the token: the same keys with the same numbers of rows, or it is another batch.
+fn rows_of<'e>(token: &Token, id: BatchId, encoded: Option<&'e Encoded>) -> Result<Vec<Option<&'e Piece>>, Fault> {
+    let Some(encoded) = encoded else { return Ok(vec![None; token.pieces.len()]) };
+    let same = |(token, piece): (&PieceToken, &Piece)| token.key(id) == piece.name && token.rows == piece.rows;
+    if encoded.pieces.len() == token.pieces.len() && token.pieces.iter().zip(&encoded.pieces).all(same) {
+        return Ok(encoded.pieces.iter().map(Some).collect());
+    }
+    let hint = format!("the rows of batch {id} that were read again are not those that were decided");
+    Err(Fault::park(Blame::Us, "rows-differ", hint))
+}
+
+fn checksum(piece: &Piece) -> u64 {
+    let mut hash = XxHash64::with_seed(0);
+    piece.bytes.iter().for_each(|bytes| hash.write(bytes));
+    hash.finish()
+}
