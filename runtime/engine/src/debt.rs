@@ -170,7 +170,8 @@ impl Engine {
         }
     }
 
-    fn is_reading(&self, batch: BatchId) -> bool {
+    /// The rows of this `ReadDebt` are still waited for.
+    pub fn is_reading(&self, batch: BatchId) -> bool {
         let slot = self.lanes.get(&batch.lane).and_then(|lane| lane.slot.as_ref());
         slot.is_some_and(|slot| matches!(slot.stage, Stage::Reading(own) if own == batch))
     }

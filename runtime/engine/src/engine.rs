@@ -4,7 +4,7 @@ use crate::{
     lane::{Lane, Stage},
     revision::Revisions,
 };
-use outflow_api::{BatchId, Generation, Incarnation, LaneId, Offset, OffsetRange, Ranges, Revision, TopicPartition};
+use outflow_api::{BatchId, Generation, Incarnation, LaneId, Offset, OffsetRange, Pending, Ranges, Revision, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One shard's decisions under one owner. Dropped when the owner changes or anything is in doubt.
@@ -100,6 +100,21 @@ impl Engine {
 
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// False once its lane has fallen behind: an answer about this batch changes nothing any more.
+    pub fn is_preparing(&self, id: BatchId) -> bool {
+        let slot = self.lanes.get(&id.lane).and_then(|lane| lane.slot.as_ref());
+        slot.is_some_and(|slot| matches!(slot.stage, Stage::Preparing(own) if own == id))
+    }
+
+    /// The batch, if it is decided and not yet known to be visible.
+    pub fn pending(&self, id: BatchId) -> Option<&Pending> {
+        self.lanes.get(&id.lane)?.record.pending.as_ref().filter(|pending| pending.id == id)
     }
 
     pub fn is_stopped(&self) -> bool {
