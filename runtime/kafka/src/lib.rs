@@ -1,1 +1,15 @@
+//! Kafka behind the seams of `outflow-api`: topics are read by a [`Source`](outflow_api::Source), decisions are kept in
+//! a compacted topic by a [`Journal`](outflow_api::Journal), workers share shards by a consumer group. The only crate
+//! of the product that names rdkafka.
 
+mod fault;
+mod log;
+#[allow(unsafe_code)] // messages in bulk and topic ids are only to be had from librdkafka's C interface
+mod native;
+mod recreated;
+mod runs;
+mod settings;
+mod source;
+mod topics;
+
+pub use settings::KafkaSettings;

@@ -1,0 +1,133 @@
+use crate::{
+    KafkaSettings, fault,
+    log::ClientLog,
+    native::{self, DescribedTopic},
+};
+use outflow_api::{Fault, Offset, OffsetRange, TopicId, TopicInfo};
+use rdkafka::{
+    admin::AdminClient,
+    consumer::{BaseConsumer, Consumer},
+    error::RDKafkaErrorCode,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Longer than a broker takes to come back, shorter than anybody's patience.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// Names and ids of topics, and what one asks brokers about them; shared by all threads.
+pub(crate) struct Topics {
+    client: BaseConsumer<ClientLog>,
+    uncommitted: BaseConsumer<ClientLog>,
+    log: ClientLog,
+    names: Mutex<BTreeMap<TopicId, String>>,
+}
+
+impl Topics {
+    pub(crate) fn new(settings: &KafkaSettings) -> Result<Topics, Fault> {
+        let log = ClientLog::default();
+        let client = |config: rdkafka::ClientConfig| {
+            config.create_with_context(log.clone()).map_err(|error| fault::of_error(error, "making a client", &log))
+        };
+        let (client, uncommitted) = (client(settings.plain())?, client(settings.uncommitted())?);
+        Ok(Topics { client, uncommitted, log, names: Mutex::default() })
+    }
+
+    pub(crate) fn admin(&self, settings: &KafkaSettings) -> Result<AdminClient<ClientLog>, Fault> {
+        let made = settings.plain().create_with_context(self.log.clone());
+        made.map_err(|error| fault::of_error(error, "making a client", &self.log))
+    }
+
+    pub(crate) fn log(&self) -> &ClientLog {
+        // What the clients have to say is said while they are polled.
+        while self.client.poll(Duration::ZERO).is_some() {}
+        while self.uncommitted.poll(Duration::ZERO).is_some() {}
+        &self.log
+    }
+
+    /// Of each name, in their order.
+    pub(crate) fn describe(
+        &self,
+        names: &[&str],
+        limit: Duration,
+    ) -> Result<Vec<Result<DescribedTopic, RDKafkaErrorCode>>, Fault> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answer = native::describe_topics(self.client.client().native_client(), names, limit);
+        let described = answer.map_err(|(code, reason)| {
+            fault::of_code(code, &format!("looking up topics {}", names.join(", ")), self.log()).because(reason)
+        })?;
+        let mut known = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        for topic in &described {
+            if let Ok(found) = topic.found {
+                known.insert(TopicId(found.id), topic.name.clone());
+            }
+        }
+        let of_name = |name: &&str| {
+            let found = described.iter().find(|topic| topic.name == *name);
+            found.map_or(Err(RDKafkaErrorCode::UnknownTopicOrPartition), |topic| topic.found)
+        };
+        Ok(names.iter().map(of_name).collect())
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Result<DescribedTopic, Fault> {
+        let found = self.describe(&[name], LIMIT)?.remove(0);
+        found.map_err(|code| fault::of_code(code, &format!("topic {name}"), &self.log))
+    }
+
+    pub(crate) fn infos(&self, names: &[String]) -> Result<Vec<TopicInfo>, Fault> {
+        let texts: Vec<&str> = names.iter().map(String::as_str).collect();
+        let found = self.describe(&texts, LIMIT)?;
+        let info = |(name, found): (&String, Result<DescribedTopic, RDKafkaErrorCode>)| {
+            let found = found.map_err(|code| fault::of_code(code, &format!("topic {name}"), &self.log))?;
+            Ok(TopicInfo { name: name.clone(), id: TopicId(found.id), partitions: found.partitions })
+        };
+        names.iter().zip(found).map(info).collect()
+    }
+
+    /// The name under which the id was last seen. An id from the journal may be new to this process: then all topics
+    /// are looked through, once.
+    pub(crate) fn name(&self, id: TopicId) -> Result<String, Fault> {
+        let known = || self.names.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if let Some(name) = known() {
+            return Ok(name);
+        }
+        let metadata = self.client.fetch_metadata(None, LIMIT);
+        let metadata = metadata.map_err(|error| fault::of_error(error, "listing topics", self.log()))?;
+        let all: Vec<&str> = metadata.topics().iter().map(|topic| topic.name()).collect();
+        self.describe(&all, LIMIT)?;
+        let gone = || Fault::halt("topic-recreated", format!("the topic with id {id:?} was deleted, or made anew"));
+        known().ok_or_else(gone)
+    }
+
+    /// Start, and the end of what is committed.
+    pub(crate) fn bounds(&self, name: &str, partition: u32, limit: Duration) -> Result<OffsetRange, Fault> {
+        self.watermarks(&self.client, name, partition, limit)
+    }
+
+    /// The end of what was written, committed or not.
+    pub(crate) fn high_watermark(&self, name: &str, partition: u32, limit: Duration) -> Result<Offset, Fault> {
+        self.watermarks(&self.uncommitted, name, partition, limit).map(|bounds| bounds.next)
+    }
+
+    fn watermarks(
+        &self,
+        client: &BaseConsumer<ClientLog>,
+        name: &str,
+        partition: u32,
+        limit: Duration,
+    ) -> Result<OffsetRange, Fault> {
+        let (start, end) = client.fetch_watermarks(name, partition.cast_signed(), limit).map_err(|error| {
+            fault::of_error(error, &format!("asking for the bounds of topic {name}, partition {partition}"), self.log())
+        })?;
+        Ok(OffsetRange::new(Offset(start.min(end)), Offset(end)))
+    }
+
+    pub(crate) fn client(&self) -> &BaseConsumer<ClientLog> {
+        &self.client
+    }
+}
