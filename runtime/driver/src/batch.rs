@@ -1,0 +1,205 @@
+//! Rows → columns → bytes. CPU only: the same rows give the same batch, now or when they are read again.
+
+use crate::{
+    lanes::OpenLane,
+    letters::{Cause, letter, letter_bytes},
+    rows::{Kept, rows_of, split},
+};
+use arrow_array::{BooleanArray, RecordBatch};
+use arrow_select::filter::filter_record_batch;
+use outflow_api::{
+    BatchId, DeadLetter, Encoded, Fault, Offset, OffsetRange, Origin, RecordView, Rows, SealedBatch, Shard, TopicId,
+    TopicPartition,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::Hasher,
+    sync::Arc,
+};
+use twox_hash::XxHash64;
+
+pub(crate) type Covers = BTreeMap<TopicPartition, OffsetRange>;
+pub(crate) type Offsets = BTreeMap<TopicPartition, Vec<Offset>>;
+
+/// A batch ends before it has more dead letters than these (P11): one bad lane must not outgrow the transaction.
+const LETTERS_MAX: usize = 1_000;
+const LETTERS_BYTES_MAX: usize = 1 << 20;
+
+#[derive(Clone)]
+pub(crate) struct Job {
+    pub id: BatchId,
+    pub shard: Shard,
+    pub lane: OpenLane,
+    pub topics: HashMap<TopicId, Arc<str>>,
+    pub kept: Vec<Kept>,
+    pub covers: Covers,
+    /// Rejected before, their dead letters are out: counted as rejected, not sent again.
+    pub spent: Offsets,
+}
+
+pub(crate) struct Made {
+    pub covers: Covers,
+    pub rows: u64,
+    pub rejected: Offsets,
+    pub rows_hash: u64,
+    pub letters: Vec<DeadLetter>,
+    pub letter_bytes: usize,
+    pub encoded: Encoded,
+    /// Rows behind the cut.
+    pub rest: Vec<Kept>,
+}
+
+/// The index of the first row that the batch must not have any more.
+struct CutAt(usize);
+
+impl Job {
+    pub fn with_rows(&self, kept: Vec<Kept>) -> Job {
+        Job { kept, ..self.clone() }
+    }
+
+    pub fn make(mut self) -> Result<Made, Fault> {
+        let mut rest = Vec::new();
+        loop {
+            let rows = rows_of(&self.kept);
+            match self.attempt(&rows)? {
+                Ok(made) => return Ok(Made { rest, ..made }),
+                Err(CutAt(index)) => {
+                    let first = rows.iter().nth(index).expect("a row was rejected there");
+                    self.covers = cut(&self.covers, first.partition, first.offset);
+                    let (inside, outside) = split(std::mem::take(&mut self.kept), &self.covers);
+                    self.kept = inside;
+                    rest.extend(outside);
+                }
+            }
+        }
+    }
+
+    fn attempt(&self, rows: &Rows) -> Result<Result<Made, CutAt>, Fault> {
+        let decoded = self.lane.decoder.decode(rows);
+        let mut causes: BTreeMap<usize, (&str, String)> =
+            decoded.rejected.into_iter().map(|row| (row.index, (row.code, row.message))).collect();
+        let mut batches = decoded.batches;
+        let spent = self.exclude_spent(rows, &mut causes, &mut batches)?;
+        let mut survey = self.survey(rows, |index| causes.contains_key(&index));
+        let batch = SealedBatch {
+            id: self.id,
+            connector: Arc::clone(&self.lane.connector),
+            batches,
+            origins: survey.origins,
+            timestamp_ms_max: survey.timestamp_ms_max,
+        };
+        assert_eq!(batch.row_count(), survey.accepted, "a decoder answers every row once");
+        let encoded = if survey.accepted == 0 { Encoded::default() } else { self.lane.sink.encode(&batch)? };
+        if !encoded.rejected.is_empty() {
+            let indices: Vec<usize> = (0..rows.len()).filter(|index| !causes.contains_key(index)).collect();
+            for (row, reason) in &encoded.rejected {
+                causes.insert(indices[*row], ("refused-by-destination", reason.clone()));
+            }
+            survey.accepted -= encoded.rejected.len();
+        }
+        let (mut letters, mut bytes, mut rejected) = (Vec::new(), 0, Offsets::new());
+        if !causes.is_empty() {
+            for (index, record) in rows.iter().enumerate() {
+                let Some((code, message)) = causes.get(&index) else { continue };
+                rejected.entry(record.partition).or_default().push(record.offset);
+                if spent.contains(&index) {
+                    continue;
+                }
+                let Some(letter) = self.letter(&record, code, message) else { continue };
+                bytes += letter_bytes(&letter);
+                if !letters.is_empty() && (letters.len() == LETTERS_MAX || bytes > LETTERS_BYTES_MAX) {
+                    return Ok(Err(CutAt(index)));
+                }
+                letters.push(letter);
+            }
+        }
+        Ok(Ok(Made {
+            covers: self.covers.clone(),
+            rows: survey.accepted as u64,
+            rejected,
+            rows_hash: survey.hash,
+            letters,
+            letter_bytes: bytes,
+            encoded,
+            rest: Vec::new(),
+        }))
+    }
+
+    fn letter(&self, record: &RecordView<'_>, code: &str, message: &str) -> Option<DeadLetter> {
+        let to = self.lane.dead_letters.as_deref()?;
+        let topic = self.topics.get(&record.partition.topic).map_or("unknown", |name| name);
+        Some(letter(to, &self.lane.connector, self.shard, topic, record, &Cause { code, message }))
+    }
+
+    /// Takes rows that were rejected before out of the columns as well. Answers their indices.
+    fn exclude_spent<'c>(
+        &self,
+        rows: &Rows,
+        causes: &mut BTreeMap<usize, (&'c str, String)>,
+        batches: &mut Vec<RecordBatch>,
+    ) -> Result<Vec<usize>, Fault> {
+        if self.spent.is_empty() {
+            return Ok(Vec::new());
+        }
+        let is_spent = |record: &RecordView<'_>| {
+            self.spent.get(&record.partition).is_some_and(|offsets| offsets.binary_search(&record.offset).is_ok())
+        };
+        let spent: Vec<bool> = rows.iter().map(|record| is_spent(&record)).collect();
+        let mut keep = (0..rows.len()).filter(|index| !causes.contains_key(index)).map(|index| !spent[index]);
+        for batch in batches.iter_mut() {
+            let mask: BooleanArray = keep.by_ref().take(batch.num_rows()).map(Some).collect();
+            *batch = filter_record_batch(batch, &mask)
+                .map_err(|error| Fault::halt("filter-failed", "rejected rows cannot be taken out").because(error))?;
+        }
+        batches.retain(|batch| batch.num_rows() > 0);
+        let indices: Vec<usize> = (0..rows.len()).filter(|index| spent[*index]).collect();
+        for index in &indices {
+            causes.entry(*index).or_insert(("rejected-before", String::new()));
+        }
+        Ok(indices)
+    }
+
+    fn survey(&self, rows: &Rows, is_rejected: impl Fn(usize) -> bool) -> Survey {
+        let mut hash = XxHash64::with_seed(0);
+        let mut survey =
+            Survey { hash: 0, accepted: 0, origins: vec![], timestamp_ms_max: -1 };
+        for (index, record) in rows.iter().enumerate() {
+            hash.write_u128(record.partition.topic.0);
+            hash.write_u32(record.partition.partition);
+            hash.write_i64(record.offset.0);
+            survey.timestamp_ms_max = survey.timestamp_ms_max.max(record.timestamp_ms);
+            if is_rejected(index) {
+                continue;
+            }
+            let row = survey.accepted;
+            survey.accepted += 1;
+            match survey.origins.last_mut().filter(|origin| origin.partition == record.partition) {
+                Some(origin) => origin.rows.end = row + 1,
+                None => survey.origins.push(Origin {
+                    topic: self.topics.get(&record.partition.topic).cloned().unwrap_or_else(|| "unknown".into()),
+                    partition: record.partition,
+                    covers: self.covers.get(&record.partition).copied().expect("rows lie within the covers"),
+                    rows: row..row + 1,
+                }),
+            }
+        }
+        survey.hash = hash.finish();
+        survey
+    }
+}
+
+struct Survey {
+    hash: u64,
+    accepted: usize,
+    origins: Vec<Origin>,
+    timestamp_ms_max: i64,
+}
+
+/// The batch ends before this row: partitions behind it are left out, as rows are in partition order.
+fn cut(covers: &Covers, at: TopicPartition, offset: Offset) -> Covers {
+    let before = covers.iter().take_while(|(key, _)| **key <= at).map(|(key, range)| {
+        let next = if *key == at { offset } else { range.next };
+        (*key, OffsetRange::new(range.start, next))
+    });
+    before.filter(|(_, range)| !range.is_empty()).collect()
+}

@@ -1,0 +1,87 @@
+use outflow_api::{Offset, OffsetRange, Shard, TopicPartition};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Counters of this process, for people. Proof is the ledger and the destination, never these.
+#[derive(Clone, Default)]
+pub struct Status(Arc<Mutex<Summary>>);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    pub connectors: BTreeMap<String, ConnectorStatus>,
+    pub shards: BTreeMap<Shard, ShardStatus>,
+    /// Why the worker as a whole can't go on right now.
+    pub trouble: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConnectorStatus {
+    pub records_read: u64,
+    pub rows_visible: u64,
+    pub rows_rejected: u64,
+    pub batches_visible: u64,
+    pub bytes_visible: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShardStatus {
+    pub generation: u64,
+    /// How long owning took, and what it read.
+    pub recovery_ms: u64,
+    pub recovery_bytes: u64,
+    pub partitions: BTreeMap<TopicPartition, PartitionStatus>,
+    pub lanes: Vec<LaneStatus>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PartitionStatus {
+    pub topic: String,
+    pub position: Offset,
+    pub floor: Offset,
+    /// The log's own bounds, some seconds old.
+    pub log: Option<OffsetRange>,
+    pub failed: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaneStatus {
+    pub connector: String,
+    pub open_rows: u64,
+    pub owed: u64,
+    pub is_behind: bool,
+    pub has_pending: bool,
+    /// Code and hint.
+    pub parked: Option<(String, String)>,
+}
+
+impl Status {
+    pub fn summary(&self) -> Summary {
+        self.lock().clone()
+    }
+
+    pub(crate) fn connector(&self, name: &str, change: impl FnOnce(&mut ConnectorStatus)) {
+        let mut summary = self.lock();
+        if let Some(connector) = summary.connectors.get_mut(name) {
+            return change(connector);
+        }
+        change(summary.connectors.entry(name.to_owned()).or_default());
+    }
+
+    pub(crate) fn shard(&self, shard: Shard, change: impl FnOnce(&mut ShardStatus)) {
+        change(self.lock().shards.entry(shard).or_default());
+    }
+
+    pub(crate) fn released(&self, shard: Shard) {
+        self.lock().shards.remove(&shard);
+    }
+
+    pub(crate) fn trouble(&self, trouble: Option<String>) {
+        self.lock().trouble = trouble;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Summary> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
