@@ -13,10 +13,10 @@ pub struct Problem {
     pub column: usize,
     /// What is wrong.
     pub message: String,
-    pub allowed: Option<String>,
-    pub hint: Option<String>,
+    pub allowed: Option<Box<str>>,
+    pub hint: Option<Box<str>>,
     /// The line, without what may be a secret.
-    pub excerpt: Option<String>,
+    pub excerpt: Option<Box<str>>,
 }
 
 impl Problem {
@@ -25,11 +25,11 @@ impl Problem {
     }
 
     pub fn allowed(self, allowed: impl Into<String>) -> Problem {
-        Problem { allowed: Some(allowed.into()), ..self }
+        Problem { allowed: Some(allowed.into().into_boxed_str()), ..self }
     }
 
     pub fn hint(self, hint: impl Into<String>) -> Problem {
-        Problem { hint: Some(hint.into()), ..self }
+        Problem { hint: Some(hint.into().into_boxed_str()), ..self }
     }
 
     pub fn in_file(self, file: impl Into<String>) -> Problem {
@@ -95,7 +95,7 @@ pub(crate) struct Placed {
     pub file: String,
     pub line: usize,
     pub column: usize,
-    pub excerpt: Option<String>,
+    pub excerpt: Option<Box<str>>,
 }
 
 /// One file while it is checked: mistakes are noted, and checking goes on.
@@ -112,7 +112,12 @@ impl<'a> Report<'a> {
 
     pub fn place(&self, (line, column): (usize, usize)) -> Placed {
         let text = line.checked_sub(1).and_then(|index| self.lines.get(index));
-        Placed { file: self.file.to_owned(), line, column, excerpt: text.map(|line| without_secrets(line)) }
+        Placed {
+            file: self.file.to_owned(),
+            line,
+            column,
+            excerpt: text.map(|line| without_secrets(line).into_boxed_str()),
+        }
     }
 
     pub fn note(&self, at: (usize, usize), problem: Problem) {

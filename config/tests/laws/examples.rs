@@ -73,7 +73,8 @@ fn a_reference_that_nobody_answers_is_shown_at_its_line() {
 fn files_of_one_folder_must_agree() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
-    let connector = "connector: one\ntopics: [outflow-journal]\nformat: json\nmodel: { columns: [{ name: id, type: INT }] }\n\
+    let connector = "connector: one\ntopics: [outflow-journal]\nformat: json\n\
+                     model: { columns: [{ name: id, type: INT }] }\n\
                      flush: { bytes: 2GiB }\nsink: { type: object_store, url: /lake }\n";
     write("outflow.yaml", "local: { folder: data }\nconfig: [ 'c*.yaml' ]\n");
     write("c1.yaml", connector);

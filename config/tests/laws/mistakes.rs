@@ -43,8 +43,8 @@ fn an_unknown_key_is_shown_in_its_line_with_the_key_that_was_meant() {
 
 #[test]
 fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
-    let text = "connector: \"bad name\"\ntopics: [a, a, \"b c\"]\nformat: avro\nmodel:\n  unknown: kep\n  columns:\n    \
-                - { name: id, type: WORD }\n    - { name: ID, type: INT, requird: true }\n    - { type: INT }\n\
+    let text = "connector: \"bad name\"\ntopics: [a, a, \"b c\"]\nformat: avro\nmodel:\n  unknown: kep\n  \
+                columns:\n    - { name: id, type: WORD }\n    - { name: ID, type: INT, requird: true }\n    - { type: INT }\n\
                 flush: { rows: 0, bytes: 1.5GiB, age: 60 }\nsink: { type: object_stor, url: /lake }\n";
     let problems = connector("c.yaml", text, &[&LAKE]).expect_err("wrong").0;
     let told: Vec<(usize, &str)> = problems.iter().map(|problem| (problem.line, problem.message.as_str())).collect();
@@ -109,8 +109,8 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
     let problem = one("  url: /lake/orders\n", "  url: /lake/orders\n  secret_access_key: hunter2\n");
     assert!(problem.message.contains("a secret stands in the file"));
     assert!(!problem.to_string().contains("hunter2"), "{problem}");
-    let text = "kafka: { bootstrap: 'b:1', security: { protocol: SASL_SSL, mechanism: PLAN, username: u, password: hunter2 } }\n\
-                config: [ c.yaml ]\n";
+    let text = "kafka: { bootstrap: 'b:1', security: { protocol: SASL_SSL, mechanism: PLAN, username: u, \
+                password: hunter2 } }\nconfig: [ c.yaml ]\n";
     let problems = worker("outflow.yaml", text).expect_err("wrong");
     assert_eq!(problems.0.len(), 2, "{problems}");
     assert!(!format!("{problems} {problems:?}").contains("hunter2"), "{problems}");

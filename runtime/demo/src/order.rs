@@ -102,7 +102,7 @@ impl<'a> Basket<'a> {
         self.extras(json);
         json.raw(",");
         shopper.ip(json);
-        json.raw(r#","attributes":{"gift_wrap":""#).raw(if id % 9 == 0 { "yes" } else { "no" });
-        json.raw(r#"","delivery":""#).raw(if id % 4 == 0 { "express" } else { "standard" }).raw("\"}");
+        json.raw(r#","attributes":{"gift_wrap":""#).raw(if id.is_multiple_of(9) { "yes" } else { "no" });
+        json.raw(r#"","delivery":""#).raw(if id.is_multiple_of(4) { "express" } else { "standard" }).raw("\"}");
     }
 }

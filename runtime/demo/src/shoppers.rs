@@ -127,7 +127,7 @@ impl Shopper {
         json.raw(r#""customer":{"id":"#).number(70_000 + self.number).raw(r#","email":""#);
         json.raw(first).raw(".").number(self.number).raw(r#"@example.com","first_name":""#).raw(first);
         json.raw(r#"","last_name":""#).raw(last).raw(r#"","phone":"+1555"#).number(1_000_000 + self.number);
-        json.raw(r#"","accepts_marketing":"#).raw(if self.number % 3 == 0 { "true}" } else { "false}" });
+        json.raw(r#"","accepts_marketing":"#).raw(if self.number.is_multiple_of(3) { "true}" } else { "false}" });
     }
 
     /// `"name":{…}` under the given name.

@@ -17,7 +17,7 @@ const SINK: SinkDescriptor = SinkDescriptor {
 };
 
 fn connectors() -> Vec<ConnectorConfig> {
-    let files = connector_files(Path::new("/tmp/a \"lake\""));
+    let files = connector_files(Path::new("/srv/a \"lake\""));
     let read =
         |(file, text): &(&str, String)| connector(file, text, &[&SINK]).unwrap_or_else(|wrong| panic!("{wrong}"));
     files.iter().map(read).collect()
@@ -87,5 +87,5 @@ fn an_order_adds_up() {
 #[test]
 fn the_files_go_where_they_are_told() {
     let identities: Vec<String> = connectors().into_iter().map(|one| one.sink.identity.0).collect();
-    assert_eq!(identities, ["/tmp/a \"lake\"/orders", "/tmp/a \"lake\"/carts", "/tmp/a \"lake\"/page_views"]);
+    assert_eq!(identities, ["/srv/a \"lake\"/orders", "/srv/a \"lake\"/carts", "/srv/a \"lake\"/page_views"]);
 }

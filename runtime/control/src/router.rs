@@ -1,0 +1,94 @@
+use crate::{Board, Phase, metrics::metrics};
+use axum::{
+    Json, Router,
+    body::HttpBody,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header, uri::Authority},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+use std::net::IpAddr;
+
+/// Nothing here takes a body.
+const BODY_BYTES_MAX: u64 = 64 * 1024;
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+
+#[derive(Clone)]
+struct Shown {
+    board: Board,
+    version: &'static str,
+}
+
+pub fn router(board: Board, version: &'static str) -> Router {
+    Router::new()
+        .route("/", get(root))
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(prometheus))
+        .route("/v1/status", get(status))
+        .fallback(|| async { error(StatusCode::NOT_FOUND, "HTTP 404 Not Found") })
+        .method_not_allowed_fallback(|| async { error(StatusCode::METHOD_NOT_ALLOWED, "HTTP 405 Method Not Allowed") })
+        .layer(middleware::from_fn(limits))
+        .with_state(Shown { board, version })
+}
+
+/// As Kafka Connect says it.
+fn error(status: StatusCode, message: impl Into<String>) -> Response {
+    (status, Json(json!({ "error_code": status.as_u16(), "message": message.into() }))).into_response()
+}
+
+async fn root(State(shown): State<Shown>) -> Response {
+    Json(json!({ "name": "outflow", "version": shown.version })).into_response()
+}
+
+async fn live(State(shown): State<Shown>) -> Response {
+    match &shown.board.look().phase {
+        Phase::Failed { code, hint } => error(StatusCode::SERVICE_UNAVAILABLE, format!("{code}: {hint}")),
+        _ => Json(json!({ "status": "alive" })).into_response(),
+    }
+}
+
+async fn ready(State(shown): State<Shown>) -> Response {
+    let status = shown.board.look();
+    match status.not_ready() {
+        Some(reason) => error(StatusCode::SERVICE_UNAVAILABLE, reason),
+        None => Json(json!({ "status": "ready", "shards_owned": status.shards_owned() })).into_response(),
+    }
+}
+
+async fn prometheus(State(shown): State<Shown>) -> Response {
+    let page = metrics(&shown.board.look(), shown.version);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response()
+}
+
+async fn status(State(shown): State<Shown>) -> Response {
+    Json(&*shown.board.look()).into_response()
+}
+
+async fn limits(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if size > HEADER_BYTES_MAX {
+        let message = format!("headers have {size} bytes; at most {HEADER_BYTES_MAX}");
+        return error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message);
+    }
+    if request.body().size_hint().lower() > BODY_BYTES_MAX {
+        return error(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {BODY_BYTES_MAX} bytes"));
+    }
+    if !is_for_this_machine(headers) {
+        return error(StatusCode::FORBIDDEN, "this address answers to localhost, 127.0.0.1 and [::1] only");
+    }
+    next.run(request).await
+}
+
+/// A web page may point a name of its own at loopback; it must not read us through the user's browser.
+fn is_for_this_machine(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+    authority.is_some_and(|authority| {
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    })
+}

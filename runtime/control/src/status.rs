@@ -1,0 +1,97 @@
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// One worker at one moment. Counters count since the process started; they never fall.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Status {
+    pub phase: Phase,
+    /// By name.
+    pub connectors: BTreeMap<String, ConnectorStatus>,
+    /// All shards of the installation, by number.
+    pub shards: BTreeMap<u32, ShardStatus>,
+    /// Of the process's own buffers, and what it may hold.
+    pub memory_bytes: u64,
+    pub memory_bytes_max: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(tag = "name", rename_all = "lowercase")]
+pub enum Phase {
+    #[default]
+    Starting,
+    Running,
+    /// Told to stop: it decides and reveals what it has, and takes nothing new.
+    Draining,
+    /// It will not go on by itself.
+    Failed {
+        code: String,
+        hint: String,
+    },
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ConnectorStatus {
+    pub records_read: u64,
+    /// Revealed at the destination.
+    pub rows_visible: u64,
+    pub batches_visible: u64,
+    /// As encoded.
+    pub bytes_visible: u64,
+    /// Gone to the dead letters.
+    pub rows_rejected: u64,
+    /// Records of our partitions that are not visible yet.
+    pub lag_records: u64,
+    /// Calls to the destination that are repeated after a fault.
+    pub retries: u64,
+    /// The worst ones, if there are many: `lanes_parked` counts all.
+    pub parked: Vec<ParkedLane>,
+    pub lanes_parked: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ParkedLane {
+    pub lane: u32,
+    pub shard: u32,
+    /// The fault's code and hint.
+    pub code: String,
+    pub hint: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ShardStatus {
+    pub owned: bool,
+    pub generation: u64,
+    pub partitions: Vec<PartitionStatus>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct PartitionStatus {
+    pub topic: String,
+    pub partition: u32,
+    /// Where a restart would begin to read.
+    pub floor: i64,
+    /// What is read next.
+    pub position: i64,
+    /// The log's end, as last seen.
+    pub end: i64,
+}
+
+impl Status {
+    pub fn shards_owned(&self) -> usize {
+        self.shards.values().filter(|shard| shard.owned).count()
+    }
+
+    /// Why this worker does no work, for as long as it does none.
+    pub fn not_ready(&self) -> Option<String> {
+        match &self.phase {
+            Phase::Starting => Some("starting: no shard is owned yet".to_owned()),
+            Phase::Draining => Some("draining: this worker was told to stop".to_owned()),
+            Phase::Failed { code, hint } => Some(format!("{code}: {hint}")),
+            Phase::Running if self.shards_owned() == 0 => Some(format!(
+                "none of {} shards is owned: other workers have them all, or are leaving",
+                self.shards.len()
+            )),
+            Phase::Running => None,
+        }
+    }
+}
