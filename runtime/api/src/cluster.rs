@@ -9,6 +9,12 @@ pub trait Cluster: Send + Sync {
     /// Creates what is missing of our own topics (journal, ledger) and checks the settings of what is there.
     fn prepare(&self) -> Result<(), Fault>;
 
+    /// Asked before the first record is read: is anything else at work under these connectors' names, or is their
+    /// journal lost?
+    fn admit(&self, _connectors: &[String]) -> Result<(), Fault> {
+        Ok(())
+    }
+
     fn source(&self) -> Result<Box<dyn Source>, Fault>;
     fn journal(&self, shard: Shard) -> Result<Box<dyn Journal>, Fault>;
     fn membership(&self) -> Result<Box<dyn Membership>, Fault>;

@@ -1,7 +1,7 @@
 //! The client's errors in our words. Each code here has a test that provokes it, or is in the table's own test.
 
 use crate::log::ClientLog;
-use outflow_api::{Blame, Fault, Offset, Verdict};
+use outflow_api::{Blame, Fault, Offset, Shard, Verdict};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 /// `doing` finishes the sentence "… failed while {doing}" and names the topic, group or id that it was done to.
@@ -49,9 +49,7 @@ fn verdict(code: Code, doing: &str) -> Fault {
         Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownTopicId | Code::UnknownPartition => {
             Fault::halt("topic-unknown", format!("no such topic or partition: {doing}; create it, or correct its name"))
         }
-        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
-            Fault::new(Verdict::Fence, Blame::Us, "journal-fenced", format!("a newer owner has taken over: {doing}"))
-        }
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => fenced(doing),
         Code::FencedInstanceId => Fault::halt(
             "instance-fenced",
             format!("another worker has started under our instance name; each worker needs its own ({doing})"),
@@ -83,6 +81,29 @@ fn verdict(code: Code, doing: &str) -> Fault {
         ),
         _ => Fault::halt("kafka-failed", format!("{doing} failed")),
     }
+}
+
+pub(crate) fn fenced(doing: &str) -> Fault {
+    Fault::new(Verdict::Fence, Blame::Us, "journal-fenced", format!("a newer owner has taken over: {doing}"))
+}
+
+pub(crate) fn hanging(topic: &str, shard: Shard, stable: Offset, end: Offset) -> Fault {
+    let hint = format!(
+        "journal {topic}, partition {}: a transaction hangs open from offset {} on (the log ends at {}), and not ours; \
+         find it with kafka-transactions find-hanging, end it with kafka-transactions abort --topic {topic} \
+         --partition {} --start-offset {}",
+        shard.0, stable.0, end.0, shard.0, stable.0
+    );
+    Fault::halt("journal-hanging-transaction", hint)
+}
+
+pub(crate) fn barrier_unseen(topic: &str, shard: Shard) -> Fault {
+    let hint = format!(
+        "journal {topic}, partition {}: our own barrier was written and could not be read; a newer owner may have \
+         compacted it away, or the partition has no leader",
+        shard.0
+    );
+    Fault::halt("journal-barrier-unseen", hint)
 }
 
 fn denied(code: Code, doing: &str) -> Fault {

@@ -2,14 +2,24 @@
 //! a compacted topic by a [`Journal`](outflow_api::Journal), workers share shards by a consumer group. The only crate
 //! of the product that names rdkafka.
 
+mod append;
+mod cluster;
+mod examine;
 mod fault;
+mod journal;
+mod letters;
 mod log;
+mod membership;
 #[allow(unsafe_code)] // messages in bulk and topic ids are only to be had from librdkafka's C interface
 mod native;
+mod prepare;
+mod recovery;
 mod recreated;
+mod report;
 mod runs;
 mod settings;
 mod source;
 mod topics;
 
+pub use cluster::KafkaCluster;
 pub use settings::KafkaSettings;

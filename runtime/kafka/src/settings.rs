@@ -1,6 +1,15 @@
-use outflow_api::Shard;
+use outflow_api::{Fault, Shard};
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 use std::{collections::BTreeMap, fmt, time::Duration};
+
+/// A batch of records that each fit may be too large together: brokers count batches. A topic must take twice this.
+pub(crate) const BATCH_BYTES_MAX: usize = 128 * 1024;
+
+const SHARDS_MAX: u32 = 1000;
+
+/// Other names of settings that are ours.
+const ALIASES: [&str; 4] =
+    ["metadata.broker.list", "request.required.acks", "max.partition.fetch.bytes", "queue.buffering.max.ms"];
 
 /// How to reach the brokers, and what is ours there.
 #[derive(Clone)]
@@ -38,10 +47,30 @@ impl KafkaSettings {
         }
     }
 
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        let refuse = |hint: &str| Err(Fault::halt("kafka-setting", hint));
+        if self.bootstrap.trim().is_empty() {
+            return refuse("kafka.bootstrap is empty; it names brokers, as in broker-1:9092,broker-2:9092");
+        }
+        if self.shards == 0 || self.shards > SHARDS_MAX {
+            return refuse("shards must be from 1 to 1000");
+        }
+        let letter = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        for (what, name) in [("group", &self.group), ("journal", &self.journal_topic), ("ledger", &self.ledger_topic)] {
+            if name.is_empty() || name.len() > 200 || !name.chars().all(letter) {
+                return refuse(&format!("{what} {name:?}: 1 to 200 of the letters a-z A-Z 0-9 . _ - are allowed"));
+            }
+        }
+        if self.journal_topic == self.ledger_topic {
+            return refuse("journal and ledger must be two topics");
+        }
+        Ok(())
+    }
+
     /// The settings of a client: the user's, and ours over them.
     fn client(&self, ours: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        for (key, value) in &self.properties {
+        for (key, value) in self.properties.iter().filter(|(key, _)| !ALIASES.contains(&key.as_str())) {
             config.set(key, value);
         }
         config.set("bootstrap.servers", &self.bootstrap);
@@ -103,7 +132,8 @@ impl KafkaSettings {
             ("linger.ms", "0"),
             // A transaction that begins right behind another waits for this, 100 ms by default.
             ("retry.backoff.ms", "10"),
-            // What was cut to fit (4 MiB) needs room for the records' own overhead.
+            ("batch.size", &BATCH_BYTES_MAX.to_string()),
+            // Sizes are checked before a transaction begins, against what the topics take.
             ("message.max.bytes", "33554432"),
             ("queue.buffering.max.kbytes", "131072"),
             ("queue.buffering.max.messages", "200000"),

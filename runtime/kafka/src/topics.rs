@@ -5,7 +5,7 @@ use crate::{
 };
 use outflow_api::{Fault, Offset, OffsetRange, TopicId, TopicInfo};
 use rdkafka::{
-    admin::AdminClient,
+    admin::{AdminClient, AdminOptions, ResourceSpecifier},
     consumer::{BaseConsumer, Consumer},
     error::RDKafkaErrorCode,
 };
@@ -127,7 +127,29 @@ impl Topics {
         Ok(OffsetRange::new(Offset(start.min(end)), Offset(end)))
     }
 
+    /// Settings of a topic by name; none where we may not see them.
+    pub(crate) fn configs(&self, settings: &KafkaSettings, topic: &str) -> Result<BTreeMap<String, String>, Fault> {
+        let doing = format!("reading the settings of topic {topic}");
+        let admin = self.admin(settings)?;
+        let answer =
+            futures::executor::block_on(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &admin_options()));
+        let answer = answer.map_err(|error| fault::of_error(error, &doing, self.log()))?.pop();
+        let found = answer.unwrap_or(Err(RDKafkaErrorCode::UnknownTopicOrPartition));
+        let found = found.map_err(|code| fault::of_code(code, &doing, self.log()))?;
+        Ok(found.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
+    }
+
+    /// A user who may not see settings gets the brokers' default.
+    pub(crate) fn record_bytes_max(&self, settings: &KafkaSettings, topic: &str) -> usize {
+        let configs = self.configs(settings, topic).unwrap_or_default();
+        configs.get("max.message.bytes").and_then(|text| text.parse().ok()).unwrap_or(1_048_588)
+    }
+
     pub(crate) fn client(&self) -> &BaseConsumer<ClientLog> {
         &self.client
     }
+}
+
+pub(crate) fn admin_options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(LIMIT)).request_timeout(Some(LIMIT))
 }

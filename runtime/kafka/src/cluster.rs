@@ -1,0 +1,54 @@
+use crate::{
+    KafkaSettings, examine, journal::KafkaJournal, membership::KafkaMembership, prepare, report, source::KafkaSource,
+    topics::Topics,
+};
+use outflow_api::{Cluster, Fault, Finding, Journal, Membership, Offset, Shard, Source, TopicInfo, TopicPartition};
+use std::sync::Arc;
+
+pub struct KafkaCluster {
+    settings: Arc<KafkaSettings>,
+    topics: Arc<Topics>,
+}
+
+impl KafkaCluster {
+    /// Wrong settings are refused here; whether a broker answers is found out by the first call.
+    pub fn new(settings: KafkaSettings) -> Result<KafkaCluster, Fault> {
+        settings.check()?;
+        let topics = Arc::new(Topics::new(&settings)?);
+        Ok(KafkaCluster { settings: Arc::new(settings), topics })
+    }
+}
+
+impl Cluster for KafkaCluster {
+    fn topics(&self, names: &[String]) -> Result<Vec<TopicInfo>, Fault> {
+        self.topics.infos(names)
+    }
+
+    fn prepare(&self) -> Result<(), Fault> {
+        prepare::prepare(&self.settings, &self.topics)
+    }
+
+    fn admit(&self, connectors: &[String]) -> Result<(), Fault> {
+        prepare::admit(&self.settings, &self.topics, connectors)
+    }
+
+    fn source(&self) -> Result<Box<dyn Source>, Fault> {
+        Ok(Box::new(KafkaSource::new(&self.settings, Arc::clone(&self.topics))?))
+    }
+
+    fn journal(&self, shard: Shard) -> Result<Box<dyn Journal>, Fault> {
+        Ok(Box::new(KafkaJournal::new(Arc::clone(&self.settings), Arc::clone(&self.topics), shard)))
+    }
+
+    fn membership(&self) -> Result<Box<dyn Membership>, Fault> {
+        Ok(Box::new(KafkaMembership::new(&self.settings)?))
+    }
+
+    fn report(&self, connector: &str, floors: &[(TopicPartition, Offset)]) -> Result<(), Fault> {
+        report::report(&self.settings, &self.topics, connector, floors)
+    }
+
+    fn examine(&self, topics: &[String], dead_letters: &[String]) -> Vec<Finding> {
+        examine::examine(&self.settings, &self.topics, topics, dead_letters)
+    }
+}

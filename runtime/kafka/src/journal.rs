@@ -1,0 +1,151 @@
+use crate::{KafkaSettings, append, fault, letters::Letters, log::ClientLog, recovery::Reader, topics::Topics};
+use outflow_api::{AppendOutcome, Fault, Incarnation, Journal, Recovered, Shard, Transaction};
+use outflow_journal::{KeyValue, Replay};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub(crate) type ShardProducer = BaseProducer<ClientLog>;
+
+/// Fencing waits for the transaction of the owner before, which librdkafka asks about every half second.
+const INIT_LIMIT: Duration = Duration::from_secs(30);
+/// What a transaction left open may need to disappear by itself.
+const HANGING_LIMIT: Duration = Duration::from_secs(5);
+
+/// One shard's partition of the journal. The transactional id is the lease: whoever inits it last is the owner.
+pub(crate) struct KafkaJournal {
+    settings: Arc<KafkaSettings>,
+    topics: Arc<Topics>,
+    shard: Shard,
+    letters: Letters,
+    /// Present while we may be the owner.
+    producer: Option<ShardProducer>,
+}
+
+impl KafkaJournal {
+    pub(crate) fn new(settings: Arc<KafkaSettings>, topics: Arc<Topics>, shard: Shard) -> KafkaJournal {
+        let letters = Letters::new(Arc::clone(&settings), Arc::clone(&topics), shard);
+        KafkaJournal { settings, topics, shard, letters, producer: None }
+    }
+
+    fn own(&mut self) -> Result<Recovered, Fault> {
+        let log = ClientLog::default();
+        let made = self.settings.producer(self.shard).create_with_context(log.clone());
+        let producer: ShardProducer = made.map_err(|error| fault::of_error(error, "making the writer", &log))?;
+        // A warm connection and a reader in wait: taking over then costs milliseconds.
+        let reader = Reader::new(&self.settings)?;
+        let journal = &self.settings.journal_topic;
+        for topic in [journal, &self.settings.ledger_topic] {
+            let found = producer.client().fetch_metadata(Some(topic), crate::topics::LIMIT);
+            found.map_err(|error| append::fault(&producer, error, &format!("looking up topic {topic}")))?;
+        }
+        producer.init_transactions(INIT_LIMIT).map_err(|error| {
+            let id = self.settings.transactional_id(self.shard);
+            append::fault(&producer, error, &format!("fencing the owner before us, transactional id {id}"))
+        })?;
+        let nonce = random();
+        self.write_barrier(&producer, nonce)?;
+        self.wait_for_hanging()?;
+        let (mut replay, generation, bytes) = reader.read(journal, self.shard, nonce)?;
+        self.ensure_incarnation(&producer, &mut replay, generation.0)?;
+        self.producer = Some(producer);
+        Ok(replay.finish(generation, bytes))
+    }
+
+    /// Resolves whatever dangles of this id, in each partition that the shard writes: a coordinator that died behind
+    /// an answered commit may have forgotten the markers, and the next transaction of the id brings them.
+    fn write_barrier(&self, producer: &ShardProducer, nonce: u128) -> Result<(), Fault> {
+        let barrier = outflow_journal::barrier(nonce);
+        let topics = [&self.settings.journal_topic, &self.settings.ledger_topic];
+        let records = topics.map(|topic| (topic.as_str(), barrier.clone()));
+        self.write(producer, &records, "writing the barrier")
+    }
+
+    fn ensure_incarnation(&self, producer: &ShardProducer, replay: &mut Replay, offset: u64) -> Result<(), Fault> {
+        if replay.incarnation().is_some() {
+            return Ok(());
+        }
+        let drawn = outflow_journal::incarnation(Incarnation(random() as u64));
+        self.write(producer, &[(&self.settings.journal_topic, drawn.clone())], "writing the incarnation")?;
+        replay.apply(&drawn.key, drawn.value.as_deref(), offset.cast_signed())
+    }
+
+    fn write(&self, producer: &ShardProducer, records: &[(&str, KeyValue)], doing: &str) -> Result<(), Fault> {
+        let doing = format!("{doing}, shard {}", self.shard.0);
+        let partition = self.shard.0.cast_signed();
+        let send = |producer: &ShardProducer| {
+            records.iter().try_for_each(|(topic, entry)| append::send(producer, record(topic, partition, entry)))
+        };
+        match append::transact(producer, send) {
+            AppendOutcome::Done => Ok(()),
+            AppendOutcome::Fenced => Err(fault::fenced(&doing)),
+            AppendOutcome::Refused(fault) | AppendOutcome::Unknown(fault) => Err(fault),
+        }
+    }
+
+    /// Nobody else writes this partition, so behind the barrier nothing may be undecided.
+    fn wait_for_hanging(&self) -> Result<(), Fault> {
+        let (topic, deadline) = (&self.settings.journal_topic, Instant::now() + HANGING_LIMIT);
+        loop {
+            let high = self.topics.high_watermark(topic, self.shard.0, crate::topics::LIMIT)?;
+            let stable = self.topics.bounds(topic, self.shard.0, crate::topics::LIMIT)?.next;
+            if stable >= high {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(fault::hanging(topic, self.shard, stable, high));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Journal for KafkaJournal {
+    fn acquire(&mut self) -> Result<Recovered, Fault> {
+        self.producer = None;
+        self.own()
+    }
+
+    fn append(&mut self, transaction: &Transaction) -> AppendOutcome {
+        let Some(producer) = &self.producer else {
+            return AppendOutcome::Unknown(Fault::retry("journal-not-owned", "the journal has to be acquired first"));
+        };
+        if let Err(fault) = outflow_journal::check(transaction).and_then(|()| self.letters.check(transaction)) {
+            return AppendOutcome::Refused(fault);
+        }
+        let (settings, partition) = (&self.settings, self.shard.0.cast_signed());
+        let (journal, ledger) = (outflow_journal::encode(transaction), &transaction.ledger);
+        let letters = &self.letters;
+        let outcome = append::transact(producer, |producer| {
+            for entry in &journal {
+                append::send(producer, record(&settings.journal_topic, partition, entry))?;
+            }
+            for row in ledger {
+                let entry = outflow_journal::encode_ledger(row);
+                append::send(producer, record(&settings.ledger_topic, partition, &entry))?;
+            }
+            transaction.dead_letters.iter().try_for_each(|letter| append::send(producer, letters.record(letter)))
+        });
+        if !matches!(outcome, AppendOutcome::Done) {
+            self.producer = None;
+        }
+        outcome
+    }
+}
+
+fn record<'a>(topic: &'a str, partition: i32, entry: &'a KeyValue) -> BaseRecord<'a, [u8], [u8]> {
+    let record = BaseRecord::to(topic).partition(partition).key(entry.key.as_slice());
+    match &entry.value {
+        Some(value) => record.payload(value),
+        None => record,
+    }
+}
+
+/// The system's randomness, by way of the seeds of hash maps.
+fn random() -> u128 {
+    let half = || u128::from(RandomState::new().hash_one(Instant::now()));
+    half() << 64 | half()
+}
