@@ -90,6 +90,12 @@ impl Engine {
         self.revisions.ends(partition, offset)
     }
 
+    /// Whether what was cut off this batch is open again, rather than owed. Ask right before `Event::Prepared`.
+    pub fn keeps_rest(&self, batch: BatchId) -> bool {
+        let slot = self.lanes.get(&batch.lane).and_then(|lane| lane.slot.as_ref());
+        slot.is_some_and(|slot| !slot.debt && matches!(slot.stage, Stage::Preparing(own) if own == batch))
+    }
+
     pub fn position(&self, partition: TopicPartition) -> Option<Offset> {
         self.partitions.get(&partition).map(|partition| partition.position)
     }

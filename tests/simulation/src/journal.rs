@@ -1,0 +1,100 @@
+use outflow_api::{Generation, Incarnation, LaneId, LaneRecord, Offset, Recovered, RevisionRecord, TopicPartition};
+use outflow_api::{Revision, Transaction};
+use outflow_engine::Decision;
+use std::collections::BTreeMap;
+
+/// What the journal says: the last value under each key.
+#[derive(Clone, Default)]
+pub struct State {
+    pub floors: BTreeMap<TopicPartition, Offset>,
+    pub lanes: BTreeMap<LaneId, LaneRecord>,
+    pub revisions: BTreeMap<Revision, RevisionRecord>,
+}
+
+/// A fenced journal of one shard.
+pub struct Journal {
+    incarnation: Incarnation,
+    end: u64,
+    /// Only the owner that came last may write.
+    owner: u64,
+    /// As a reader sees it.
+    seen: State,
+    /// Decided, answered, and not to be seen before the same producer's next transaction: the broker died between
+    /// the answer and the markers.
+    hidden: Vec<Transaction>,
+    /// Sent, and nobody knows; settled when the next owner fences.
+    doubtful: Option<Decision>,
+}
+
+impl State {
+    pub fn apply(&mut self, transaction: &Transaction) {
+        self.floors.extend(&transaction.floors);
+        for (id, record) in &transaction.lanes {
+            match record {
+                Some(record) => self.lanes.insert(*id, record.clone()),
+                None => self.lanes.remove(id),
+            };
+        }
+        self.revisions.extend(transaction.revisions.iter().map(|record| (record.revision, record.clone())));
+        transaction.revisions_gone.iter().for_each(|gone| {
+            self.revisions.remove(gone);
+        });
+    }
+}
+
+impl Journal {
+    pub fn new(incarnation: Incarnation) -> Journal {
+        Journal { incarnation, end: 0, owner: 0, seen: State::default(), hidden: Vec::new(), doubtful: None }
+    }
+
+    pub fn is_owned_by(&self, owner: u64) -> bool {
+        self.owner == owner
+    }
+
+    /// First step of a new owner: nobody older writes from here on. Answers what its predecessor left in doubt, for
+    /// the broker to commit or to abort.
+    pub fn fence(&mut self, owner: u64) -> Option<Decision> {
+        self.owner = owner;
+        self.doubtful.take()
+    }
+
+    /// Second and third step: a barrier that brings every decision to light, then the reading.
+    pub fn recover(&mut self) -> Recovered {
+        let generation = self.barrier();
+        let State { floors, lanes, revisions } = self.seen.clone();
+        let revisions = revisions.into_values().collect();
+        Recovered { incarnation: self.incarnation, generation, floors, lanes, revisions, bytes_read: 0 }
+    }
+
+    fn barrier(&mut self) -> Generation {
+        self.show();
+        self.end += 1;
+        Generation(self.end)
+    }
+
+    fn show(&mut self) {
+        for transaction in std::mem::take(&mut self.hidden) {
+            self.seen.apply(&transaction);
+        }
+    }
+
+    pub fn doubt(&mut self, decision: Decision) {
+        self.doubtful = Some(decision);
+    }
+
+    pub fn append(&mut self, transaction: &Transaction, hidden: bool) {
+        self.show();
+        self.end += 2;
+        match hidden {
+            true => self.hidden.push(transaction.clone()),
+            false => self.seen.apply(transaction),
+        }
+    }
+
+    /// What is decided, seen or not.
+    pub fn truth(&self) -> State {
+        let mut state = self.seen.clone();
+        self.hidden.iter().for_each(|transaction| state.apply(transaction));
+        state
+    }
+}
