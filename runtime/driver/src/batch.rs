@@ -161,8 +161,7 @@ impl Job {
 
     fn survey(&self, rows: &Rows, is_rejected: impl Fn(usize) -> bool) -> Survey {
         let mut hash = XxHash64::with_seed(0);
-        let mut survey =
-            Survey { hash: 0, accepted: 0, origins: vec![], timestamp_ms_max: -1 };
+        let mut survey = Survey { hash: 0, accepted: 0, origins: vec![], timestamp_ms_max: -1 };
         for (index, record) in rows.iter().enumerate() {
             hash.write_u128(record.partition.topic.0);
             hash.write_u32(record.partition.partition);

@@ -38,6 +38,25 @@ impl Topic {
 }
 
 impl LaneDefinition {
+    /// Of a lane that no journal knows yet: to check what it would be.
+    pub fn unsaved(
+        connector: &str,
+        topics: &[(String, TopicId)],
+        identity: &Identity,
+        pinned: Value,
+    ) -> LaneDefinition {
+        let topics =
+            topics.iter().map(|(name, id)| Topic { name: name.clone(), id: format!("{:032x}", id.0) }).collect();
+        LaneDefinition {
+            lane: 0,
+            version: 0,
+            connector: connector.into(),
+            topics,
+            identity: identity.0.clone(),
+            pinned,
+        }
+    }
+
     pub fn id(&self) -> LaneId {
         LaneId(self.lane)
     }
@@ -63,15 +82,9 @@ impl Definitions {
         let revision = previous.map_or(1, |previous| previous.revision + 1);
         let mut next_lane = previous.map_or(1, |previous| previous.next_lane);
         let lanes = wanted.iter().map(|wanted| {
-            let topic = |(name, id): &(String, TopicId)| Topic { name: name.clone(), id: format!("{:032x}", id.0) };
-            let new = LaneDefinition {
-                lane: next_lane,
-                version: revision,
-                connector: wanted.connector.clone(),
-                topics: wanted.topics.iter().map(topic).collect(),
-                identity: wanted.identity.0.clone(),
-                pinned: wanted.pinned.clone(),
-            };
+            let Wanted { connector, topics, identity, pinned } = wanted;
+            let new = LaneDefinition::unsaved(connector, topics, identity, pinned.clone());
+            let new = LaneDefinition { lane: next_lane, version: revision, ..new };
             let same_place = |old: &&LaneDefinition| old.connector == new.connector && old.identity == new.identity;
             let old = previous.and_then(|previous| previous.lanes.iter().find(same_place));
             match old {

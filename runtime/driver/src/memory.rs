@@ -27,6 +27,10 @@ impl Budget {
         Reserved { bytes, used: Arc::clone(&self.used) }
     }
 
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }

@@ -383,6 +383,7 @@ impl ShardTask {
 
     fn show(&self) {
         let lanes = self.engine.lane_views().map(|(id, view)| LaneStatus {
+            lane: id.0,
             connector: self.lanes.any(id).map_or_else(|| "unknown".into(), |lane| lane.connector.to_string()),
             open_rows: view.open_rows,
             owed: view.owed,

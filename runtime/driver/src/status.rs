@@ -12,6 +12,10 @@ pub struct Status(Arc<Mutex<Summary>>);
 pub struct Summary {
     pub connectors: BTreeMap<String, ConnectorStatus>,
     pub shards: BTreeMap<Shard, ShardStatus>,
+    /// Connector → its topics' names.
+    pub topics: BTreeMap<String, Vec<String>>,
+    pub memory_bytes: u64,
+    pub memory_bytes_max: u64,
     /// Why the worker as a whole can't go on right now.
     pub trouble: Option<String>,
 }
@@ -23,6 +27,8 @@ pub struct ConnectorStatus {
     pub rows_rejected: u64,
     pub batches_visible: u64,
     pub bytes_visible: u64,
+    /// Calls to the destination that were repeated after a fault.
+    pub retries: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,6 +53,7 @@ pub struct PartitionStatus {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaneStatus {
+    pub lane: u32,
     pub connector: String,
     pub open_rows: u64,
     pub owed: u64,
@@ -75,6 +82,15 @@ impl Status {
 
     pub(crate) fn released(&self, shard: Shard) {
         self.lock().shards.remove(&shard);
+    }
+
+    pub(crate) fn topics(&self, topics: BTreeMap<String, Vec<String>>) {
+        self.lock().topics = topics;
+    }
+
+    pub(crate) fn memory(&self, bytes: usize, bytes_max: usize) {
+        let mut summary = self.lock();
+        (summary.memory_bytes, summary.memory_bytes_max) = (bytes as u64, bytes_max as u64);
     }
 
     pub(crate) fn trouble(&self, trouble: Option<String>) {

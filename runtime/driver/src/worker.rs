@@ -332,6 +332,11 @@ impl Office {
     }
 
     fn ask_bounds(&mut self) {
+        let budget = &self.shared.budget;
+        self.shared.status.memory(budget.used(), budget.bytes_max());
+        let names = |infos: &[TopicInfo]| infos.iter().map(|info| info.name.clone()).collect();
+        let topics = self.wanted.iter().map(|(wanted, infos)| (wanted.connector.clone(), names(infos)));
+        self.shared.status.topics(topics.collect());
         for (shard, sender) in &self.running {
             let (sender, catch_up, partitions) =
                 (sender.clone(), self.shared.catch_up.clone(), self.partitions(*shard));

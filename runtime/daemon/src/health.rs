@@ -1,0 +1,86 @@
+use crate::progress;
+use outflow_api::Fault;
+use outflow_control::{
+    Board, ConnectorStatus, Control, ParkedLane, PartitionStatus, Phase, ShardStatus, Status as Shown,
+};
+use outflow_driver::{Status, Summary};
+use std::{net::SocketAddr, time::Duration};
+use tokio::{sync::watch, task::JoinHandle, time::interval};
+
+const PUBLISH_EVERY: Duration = Duration::from_millis(500);
+const PARKED_SHOWN_MAX: usize = 20;
+
+/// Binds at once, so that a taken port is an error at the start; answers until it is aborted.
+pub async fn start(address: SocketAddr, status: Status, stop: watch::Receiver<bool>) -> Result<JoinHandle<()>, Fault> {
+    let control = Control::bind(address).await?;
+    let board = Board::default();
+    let published = board.clone();
+    Ok(tokio::spawn(async move {
+        let publish = async {
+            let mut tick = interval(PUBLISH_EVERY);
+            loop {
+                tick.tick().await;
+                published.publish(shown(&status.summary(), *stop.borrow()));
+            }
+        };
+        tokio::select! {
+            served = control.serve(board, env!("CARGO_PKG_VERSION"), std::future::pending()) => {
+                if let Err(fault) = served {
+                    tracing::error!(code = fault.code, %fault, "no more health and metrics");
+                }
+            }
+            () = publish => {}
+        }
+    }))
+}
+
+fn shown(summary: &Summary, is_draining: bool) -> Shown {
+    let failed = summary.shards.values().flat_map(|shard| shard.partitions.values()).find_map(|one| one.failed.clone());
+    let phase = match failed.or(summary.trouble.clone()) {
+        Some(hint) => Phase::Failed { code: "source-failed".into(), hint },
+        None if is_draining => Phase::Draining,
+        None if summary.shards.is_empty() => Phase::Starting,
+        None => Phase::Running,
+    };
+    let connectors = summary.connectors.iter().map(|(name, of)| {
+        let parked =
+            summary.shards.iter().flat_map(|(shard, status)| status.lanes.iter().map(move |lane| (shard.0, lane)));
+        let parked = parked.filter(|(_, lane)| lane.connector == *name).filter_map(|(shard, lane)| {
+            let (code, hint) = lane.parked.clone()?;
+            Some(ParkedLane { lane: lane.lane, shard, code, hint })
+        });
+        let mut parked: Vec<_> = parked.collect();
+        let lanes_parked = parked.len() as u64;
+        parked.truncate(PARKED_SHOWN_MAX);
+        let status = ConnectorStatus {
+            records_read: of.records_read,
+            rows_visible: of.rows_visible,
+            batches_visible: of.batches_visible,
+            bytes_visible: of.bytes_visible,
+            rows_rejected: of.rows_rejected,
+            lag_records: progress::lag_of(summary, name),
+            retries: of.retries,
+            parked,
+            lanes_parked,
+        };
+        (name.clone(), status)
+    });
+    let shards = summary.shards.iter().map(|(shard, status)| {
+        let partitions = status.partitions.iter().map(|(key, partition)| PartitionStatus {
+            topic: partition.topic.clone(),
+            partition: key.partition,
+            floor: partition.floor.0,
+            position: partition.position.0,
+            end: partition.log.map_or(partition.position.0, |log| log.next.0),
+        });
+        let partitions = partitions.collect();
+        (shard.0, ShardStatus { owned: true, generation: status.generation, partitions })
+    });
+    Shown {
+        phase,
+        connectors: connectors.collect(),
+        shards: shards.collect(),
+        memory_bytes: summary.memory_bytes,
+        memory_bytes_max: summary.memory_bytes_max,
+    }
+}

@@ -1,0 +1,66 @@
+use outflow_driver::{Status, Summary};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::{Instant, interval};
+
+/// A line now and then, as long as something moves.
+pub async fn log(status: Status, every: Duration) {
+    let mut tick = interval(every);
+    let (mut before, mut at) = (0, Instant::now());
+    loop {
+        tick.tick().await;
+        let summary = status.summary();
+        let visible = rows_visible(&summary);
+        let rate = (visible - before) as f64 / at.elapsed().as_secs_f64().max(0.001);
+        if visible > before || lag(&summary) > 0 || !parked(&summary).is_empty() {
+            tracing::info!(
+                rows_visible = visible,
+                rows_per_s = rate as u64,
+                lag_records = lag(&summary),
+                parked = ?parked(&summary),
+                "progress"
+            );
+        }
+        (before, at) = (visible, Instant::now());
+    }
+}
+
+/// The last words.
+pub fn summary(summary: &Summary) {
+    for (name, connector) in &summary.connectors {
+        eprintln!(
+            "{name}: {} records read, {} rows visible in {} batches ({:.1} MB), {} rejected",
+            connector.records_read,
+            connector.rows_visible,
+            connector.batches_visible,
+            connector.bytes_visible as f64 / 1e6,
+            connector.rows_rejected,
+        );
+    }
+}
+
+pub fn rows_visible(summary: &Summary) -> u64 {
+    summary.connectors.values().map(|connector| connector.rows_visible + connector.rows_rejected).sum()
+}
+
+/// Records in the topics that are not decided yet.
+pub fn lag(summary: &Summary) -> u64 {
+    let partitions = summary.shards.values().flat_map(|shard| shard.partitions.values());
+    partitions
+        .filter_map(|partition| Some(partition.log?.next.0 - partition.floor.0))
+        .map(|lag| lag.max(0) as u64)
+        .sum()
+}
+
+/// Of one connector's topics.
+pub fn lag_of(summary: &Summary, connector: &str) -> u64 {
+    let topics = summary.topics.get(connector);
+    let partitions = summary.shards.values().flat_map(|shard| shard.partitions.values());
+    let own = partitions.filter(|partition| topics.is_some_and(|topics| topics.contains(&partition.topic)));
+    own.filter_map(|partition| Some(partition.log?.next.0 - partition.floor.0)).map(|lag| lag.max(0) as u64).sum()
+}
+
+/// Connector → code of what it is parked for.
+pub fn parked(summary: &Summary) -> BTreeMap<String, String> {
+    let lanes = summary.shards.values().flat_map(|shard| &shard.lanes);
+    lanes.filter_map(|lane| Some((lane.connector.clone(), lane.parked.as_ref()?.0.clone()))).collect()
+}
