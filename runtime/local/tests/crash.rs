@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use outflow_api::{
     AppendOutcome, BatchId, Cluster, DeadLetter, Generation, Incarnation, Journal, LaneId, LaneRecord, LedgerEvent,
-    LedgerRow, Offset, Recovered, Shard, SourceEvent, TopicId, TopicPartition, Transaction,
+    LedgerRow, Offset, Recovered, Revision, RevisionRecord, Shard, SourceEvent, TopicId, TopicPartition, Transaction,
 };
 use outflow_local::{LocalCluster, RecordToWrite};
 use std::{
@@ -11,7 +11,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -102,7 +102,15 @@ fn child_of_the_killer() {
     let found = number_of(&journal.acquire().expect("acquired"));
     let mut out = std::io::stdout().lock();
     for number in found + 1.. {
-        append(&mut *journal, number);
+        // Large enough that the log is written anew every few decisions.
+        let revision = |revision| RevisionRecord {
+            revision: Revision(revision),
+            starts: BTreeMap::new(),
+            content: Bytes::from(vec![number as u8; 250 * 1024]),
+        };
+        let transaction = Transaction { revisions: (0..4).map(revision).collect(), ..transaction(number) };
+        let outcome = journal.append(&transaction);
+        assert!(matches!(outcome, AppendOutcome::Done), "{outcome:?}");
         writeln!(out, "done {number}").expect("the parent listens");
         let text = number.to_string();
         let record = RecordToWrite { value: Some(text.as_bytes()), ..RecordToWrite::default() };
@@ -111,18 +119,24 @@ fn child_of_the_killer() {
     }
 }
 
+fn start_child(folder: &Path) -> Child {
+    Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "child_of_the_killer", "--nocapture"])
+        .env(CHILD, folder)
+        .env("RUST_BACKTRACE", "0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts")
+}
+
 #[test]
 fn whatever_a_killed_process_was_answered_is_there_once() {
     let folder = tempfile::tempdir().expect("a folder");
     open(folder.path()).create_topic("events", 1).expect("created");
     let (mut decided, mut appended) = (0, Vec::new());
     for kill in 1..=KILLS {
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "child_of_the_killer", "--nocapture"])
-            .env(CHILD, folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("starts");
+        let mut child = start_child(folder.path());
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut seen = 0;
         while let Some(Ok(line)) = lines.next() {
@@ -224,6 +238,31 @@ fn damage_before_the_last_write_halts_and_says_where() {
         assert_eq!((fault.code, fault.verdict), ("journal-damaged", outflow_api::Verdict::Halt), "byte {at}: {fault}");
         assert!(fault.hint.contains("journal.log") && fault.hint.contains("byte"), "{fault}");
     }
+}
+
+#[test]
+fn a_process_whose_shard_was_taken_is_fenced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = open(folder.path());
+    cluster.create_topic("events", 1).expect("created");
+    let mut child = start_child(folder.path());
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let decided = lines.by_ref().flatten().find(|line| line.contains("done 5")).expect("five decisions");
+    assert!(decided.ends_with("done 5"));
+
+    let fault = cluster.membership().err().expect("the child holds the folder");
+    assert_eq!(fault.code, "folder-in-use");
+    assert!(fault.hint.contains(&format!("process {} ", child.id())), "{fault}");
+
+    let mut journal = cluster.journal(SHARD).expect("the shard");
+    let found = number_of(&journal.acquire().expect("acquired"));
+    lines.for_each(drop);
+    let ended = child.wait_with_output().expect("it ends by itself");
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(!ended.status.success() && said.contains("Fenced"), "{said}");
+    append(&mut *journal, found + 1);
+    assert_eq!(number_of(&open(folder.path()).journal(SHARD).expect("it").acquire().expect("acquired")), found + 1);
+    assert_eq!(ledger(&cluster), (1..=found + 1).collect::<Vec<_>>());
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub fn dead_letter(shard: Shard, number: u32) -> DeadLetter {
     DeadLetter {
         topic: DEAD_LETTER_TOPIC.to_owned(),
         timestamp_ms: 1_700_000_000_000,
-        key: (number % 2 == 0).then(|| Bytes::from_static(b"key")),
+        key: number.is_multiple_of(2).then(|| Bytes::from_static(b"key")),
         value: Some(Bytes::from(format!("{}/{number}", shard.0))),
         headers: vec![("__connect.errors.topic".to_owned(), Bytes::from_static(b"orders"))],
     }
