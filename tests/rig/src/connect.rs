@@ -130,8 +130,10 @@ fn properties(bootstrap: &str, port: u16) -> String {
     let topics: String = topics
         .map(|(name, (topic, _))| format!("{name}.storage.topic={topic}\n{name}.storage.replication.factor=1\n"))
         .collect();
+    // A sink's task sleeps for this long when its topic has nothing new, also where it should answer a commit.
+    let flush_ms = 5_000;
     format!(
-        "bootstrap.servers={bootstrap}\ngroup.id=connect\nlisteners=http://127.0.0.1:{port}\n\
+        "bootstrap.servers={bootstrap}\noffset.flush.interval.ms={flush_ms}\ngroup.id=connect\nlisteners=http://127.0.0.1:{port}\n\
          key.converter=org.apache.kafka.connect.storage.StringConverter\n\
          value.converter=org.apache.kafka.connect.json.JsonConverter\nvalue.converter.schemas.enable=false\n{topics}"
     )

@@ -2,14 +2,19 @@
 //! started, gone when the test process is gone, however it ended. What has to be fetched or built first is kept in
 //! [`cache_folder`], once per machine.
 
+mod azurite;
 mod connect;
+mod go;
 mod kafka;
 mod maven;
 pub mod process;
 pub mod python;
+mod s3;
 
+pub use azurite::Azurite;
 pub use connect::{Connect, create_iceberg_table};
 pub use kafka::Kafka;
 pub use maven::maven_jars;
 pub use process::{Process, cache_folder, free_port, wait_until};
 pub use python::python;
+pub use s3::S3;

@@ -36,7 +36,9 @@ fn has_word(line: &str, pattern: &str) -> bool {
     line.match_indices(pattern).any(|(at, found)| {
         let before = line[..at].chars().next_back().is_some_and(is_word);
         let after = line[at + found.len()..].chars().next().is_some_and(is_word);
-        !(before && pattern.starts_with(is_word)) && !(after && pattern.ends_with(|c| is_word(c) && c != '_'))
+        let begins_open = !(before && pattern.starts_with(is_word));
+        let ends_open = !(after && pattern.ends_with(|c| is_word(c) && c != '_'));
+        begins_open && ends_open
     })
 }
 

@@ -83,7 +83,7 @@ impl Workspace {
         let written = ["rs", "toml", "md", "yaml", "yml", "json", "sh", "py", "java", "go", "xml", "mutant"];
         let is_written = |path: &PathBuf| match path.extension().and_then(|extension| extension.to_str()) {
             Some(extension) => written.contains(&extension),
-            None => path.parent().is_some_and(|folder| folder.ends_with(".ci")),
+            None => path.parent().and_then(Path::file_name).is_some_and(|folder| folder == ".ci"),
         };
         let files = files_below(&self.root).into_iter().filter(is_written);
         files.map(|path| (self.relative(&path), read(&path))).collect()

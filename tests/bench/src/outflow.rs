@@ -1,0 +1,107 @@
+use crate::{
+    columns,
+    meter::{Usage, usage},
+    workload::{TOPIC, Workload, parquet_files},
+};
+use outflow_rig::{Process, free_port};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+const LIMIT: Duration = Duration::from_secs(600);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// Rare enough to cost the daemon nothing on a machine with two cores.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Seals a batch, whichever comes first; printed beside the results, since fewer and larger files are cheaper.
+pub const FLUSH: &str = "{ rows: 250000, bytes: 256MiB, age: 5s }";
+
+pub struct Delivered {
+    pub usage: Usage,
+    pub wall_s: f64,
+    /// Pattern of the files.
+    pub files: String,
+}
+
+/// The release binary as a user runs it, from its start until every row is visible.
+pub fn measure(workload: &Workload, round: u32) -> Delivered {
+    let name = format!("outflow-{round}");
+    let folder = workload.subfolder(&name);
+    let lake = folder.join("lake");
+    let config = write_config(workload, &folder, &lake, &name);
+    let args = ["run", "--config", &config.display().to_string()].map(str::to_owned);
+    let started = Instant::now();
+    let process = Process::start("outflow", &folder, &binary().display().to_string(), &args, &[]);
+    let mut visible = Visible::default();
+    let mut looked = Instant::now();
+    process.wait_ready(LIMIT, || {
+        if looked.elapsed() < LOOK_EVERY {
+            return false;
+        }
+        looked = Instant::now();
+        visible.rows(&lake) >= workload.events
+    });
+    let (used, wall_s) = (usage(process.pid()), started.elapsed().as_secs_f64());
+    stop(&process);
+    Delivered { usage: used, wall_s, files: format!("{}/**/*.parquet", lake.display()) }
+}
+
+/// Built beside us.
+fn binary() -> PathBuf {
+    let own = std::env::current_exe().expect("a process knows its program");
+    let binary = own.with_file_name("outflow");
+    assert!(binary.exists(), "{} is missing: cargo build --release -p outflow-daemon", binary.display());
+    binary
+}
+
+fn stop(process: &Process) {
+    process.signal("TERM");
+    outflow_rig::wait_until("the daemon to stop", STOP_LIMIT, || !process.is_alive());
+}
+
+fn write_config(workload: &Workload, folder: &Path, lake: &Path, group: &str) -> PathBuf {
+    let worker = format!(
+        "kafka: {{ bootstrap: \"{}\" }}\ngroup: {group}\nmemory: 512MiB\nrest: {{ listen: \"127.0.0.1:{}\" }}\n\
+         config: [ connectors/*.yaml ]\n",
+        workload.kafka.bootstrap(),
+        free_port()
+    );
+    let connector = format!(
+        "connector: events\ntopics: [ {TOPIC} ]\nformat: json\nmodel:\n  columns:\n{}  unknown: ignore\n\
+         flush: {FLUSH}\nsink:\n  type: object_store\n  url: \"{}\"\n  file: {{ type: parquet, compression: zstd }}\n",
+        columns::yaml(),
+        lake.display()
+    );
+    let path = folder.join("outflow.yaml");
+    fs::create_dir_all(folder.join("connectors")).expect("our own folder can be written");
+    fs::write(folder.join("connectors/events.yaml"), connector).expect("our own folder can be written");
+    fs::write(&path, worker).expect("our own folder can be written");
+    path
+}
+
+/// Rows that a lister of the destination sees: every footer is read once.
+#[derive(Default)]
+struct Visible {
+    rows: HashMap<PathBuf, u64>,
+}
+
+impl Visible {
+    fn rows(&mut self, lake: &Path) -> u64 {
+        for (path, _) in parquet_files(lake) {
+            self.rows.entry(path).or_insert_with_key(|path| rows_of(path));
+        }
+        self.rows.values().sum()
+    }
+}
+
+/// # Panics
+/// If a file that can be seen cannot be read: no reader may ever meet half a file.
+fn rows_of(path: &Path) -> u64 {
+    let file = File::open(path).expect("a visible file can be opened");
+    let reader = SerializedFileReader::new(file).expect("a visible file is whole");
+    u64::try_from(reader.metadata().file_metadata().num_rows()).expect("a count is not negative")
+}
