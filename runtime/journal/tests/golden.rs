@@ -179,8 +179,8 @@ fn what_is_written_today_is_the_newest_golden_file() {
         assert_eq!(
             kept.as_deref(),
             Some(now.as_str()),
-            "{name} is written in another way than version {newest}: raise its version, keep the old reader, save this as \
-             golden/{name}.v{}.hex and list it in RELEASED:\n{now}",
+            "{name} is written in another way than version {newest}: raise its version, keep the old reader, save \
+             this as golden/{name}.v{}.hex and list it in RELEASED:\n{now}",
             newest + 1
         );
     }

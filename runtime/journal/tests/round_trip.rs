@@ -139,7 +139,11 @@ proptest! {
     }
 
     #[test]
-    fn damaged_bytes_are_a_fault_and_never_a_panic(record in lane(), cut in any::<prop::sample::Index>(), with in any::<u8>()) {
+    fn damaged_bytes_are_a_fault_and_never_a_panic(
+        record in lane(),
+        cut in any::<prop::sample::Index>(),
+        with in any::<u8>(),
+    ) {
         let transaction = Transaction { lanes: vec![(LaneId(7), Some(record))], ..Transaction::default() };
         let KeyValue { key, value } = encode(&transaction).pop().expect("one record");
         let value = value.expect("no tombstone");
@@ -154,7 +158,10 @@ proptest! {
     }
 
     #[test]
-    fn noise_is_a_fault_and_never_a_panic(key in vec(any::<u8>(), 0..12), value in option::of(vec(any::<u8>(), 0..80))) {
+    fn noise_is_a_fault_and_never_a_panic(
+        key in vec(any::<u8>(), 0..12),
+        value in option::of(vec(any::<u8>(), 0..80)),
+    ) {
         let _ = replay(&[KeyValue { key: key.clone(), value: value.clone() }]);
         let _ = decode_ledger(&key, &value.unwrap_or_default());
     }
