@@ -18,7 +18,7 @@ pub enum Action {
     /// Make it visible, however often it takes. `read_rows`: the sink asked for them, read them again if need be.
     Reveal { permit: CommitPermit, pending: Pending, read_rows: bool },
     /// Read again what the lane owes, each row under the revision of its own offset; stop where the lane's version
-    /// changes, or where a batch is full. Rows in `spent` are skipped: their dead letters are out.
+    /// changes, or where a batch is full. Rows in `spent` are rejected ones whose dead letters are out.
     ReadDebt {
         batch: BatchId,
         owed: BTreeMap<TopicPartition, OffsetRange>,

@@ -13,7 +13,9 @@ impl Engine {
     pub(crate) fn fall_behind(&mut self, id: LaneId, out: &mut Vec<Action>) {
         let lane = self.lanes.get_mut(&id).expect("the caller saw it");
         for (key, partition) in &self.partitions {
-            let first = lane.first_undecided(*key).unwrap_or(partition.position);
+            // After a crash the reader may be behind what the lane has decided.
+            let next = lane.record.next.get(key).copied().unwrap_or(partition.position);
+            let first = lane.first_undecided(*key).unwrap_or(partition.position.max(next));
             lane.owe(*key, OffsetRange::new(first, Offset::OPEN));
         }
         if let Some(slot) = lane.slot.as_mut().filter(|slot| !matches!(slot.stage, Stage::Deciding { .. })) {
@@ -120,7 +122,8 @@ impl Engine {
         })
     }
 
-    /// P15: `owed [c, J)` in place of `[c, ∞)`. The live stream keeps rows from J on at once; until the record is
+    /// P15: `owed [c, J)` in place of `[c, ∞)`, with J not below `next`: debt below it (of a batch that was lost) would
+    /// be owed no more, and the live stream skips it. The live stream keeps rows from J on at once; until the record is
     /// journaled they hold the floor as any open row does.
     fn join(&mut self, id: LaneId) {
         let lane = self.lanes.get_mut(&id).expect("the caller saw it");
@@ -129,10 +132,9 @@ impl Engine {
                 continue;
             };
             let Some(partition) = self.partitions.get(key) else { continue };
-            let joint = partition.position.max(open.start).max(partition.floor);
-            owed.remove(OffsetRange::new(joint, Offset::OPEN));
-            let next = lane.record.next.entry(*key).or_insert(joint);
-            *next = joint.max(*next);
+            let next = lane.record.next.entry(*key).or_insert(open.start);
+            *next = partition.position.max(open.start).max(partition.floor).max(*next);
+            owed.remove(OffsetRange::new(*next, Offset::OPEN));
         }
         lane.record.owed.retain(|_, owed| !owed.is_empty());
         lane.park_ms = 0;

@@ -2,7 +2,7 @@ use crate::{
     Action, Decision, Engine, Letters,
     lane::{Batch, Lane, Stage},
 };
-use outflow_api::{LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, Pending, TopicPartition};
+use outflow_api::{LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange, Pending, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The transaction that is under way: at most one.
@@ -37,7 +37,7 @@ impl Engine {
             let lane = self.lanes.get_mut(id).expect("just chosen");
             if !lane.refused.is_empty() {
                 let batch = lane.record.pending.as_ref().expect("refused rows belong to a pending batch").id;
-                decision.letters.push(Letters { batch, rows: std::mem::take(&mut lane.refused) });
+                decision.letters.push(Letters { batch, rows: lane.refused.clone() });
                 refused.insert(*id);
             }
             if lane.is_ready() {
@@ -57,7 +57,7 @@ impl Engine {
         let lanes: BTreeMap<_, _> = records.collect();
         let transaction = &mut decision.transaction;
         transaction.lanes = lanes.iter().map(|(id, record)| (*id, record.clone())).collect();
-        if self.partitions.iter().any(|(key, partition)| floors[key] != partition.floor) {
+        if self.partitions.iter().any(|(key, partition)| !partition.journaled || floors[key] != partition.floor) {
             transaction.floors = floors.clone();
         }
         transaction.revisions = self.revisions.unwritten();
@@ -110,7 +110,7 @@ impl Lane {
         let Stage::Prepared(ready) = stage else { unreachable!("a ready lane's batch is prepared") };
         assert!(self.record.pending.is_none(), "at most one batch is decided and not revealed");
         let id = ready.prepared.id;
-        let next_before = covers.keys().map(|key| (*key, self.record.next.get(key).copied())).collect();
+        let spent = self.spent_in(&covers);
         self.record.pending = Some(Pending {
             id,
             token: ready.prepared.token.clone(),
@@ -125,9 +125,22 @@ impl Lane {
         let (rows, rows_hash) = (ready.rows, ready.rows_hash);
         let event = LedgerEvent::Decided { covers: covers.clone(), version, rows, rejected, rows_hash };
         self.ledger.push(LedgerRow { batch: id, event });
-        let letters = (rejected > 0).then(|| Letters { batch: id, rows: ready.rejected.clone() });
-        self.slot = Some(Batch { stage: Stage::Deciding { ready, next_before }, debt, version, covers, since_ms });
-        letters
+        // The dead letters of spent rows are out.
+        let mut fresh = ready.rejected.clone();
+        for (key, spent) in &spent {
+            fresh.entry(*key).or_default().retain(|offset| !spent.contains(offset));
+        }
+        fresh.retain(|_, offsets| !offsets.is_empty());
+        self.slot = Some(Batch { stage: Stage::Deciding { ready, spent }, debt, version, covers, since_ms });
+        (!fresh.is_empty()).then_some(Letters { batch: id, rows: fresh })
+    }
+
+    fn spent_in(&self, covers: &BTreeMap<TopicPartition, OffsetRange>) -> BTreeMap<TopicPartition, Vec<Offset>> {
+        let within = covers.iter().filter_map(|(key, range)| {
+            let spent = self.record.spent.get(key)?.iter().filter(|offset| range.contains(**offset));
+            Some((*key, spent.copied().collect::<Vec<_>>())).filter(|(_, spent)| !spent.is_empty())
+        });
+        within.collect()
     }
 
     /// An upper estimate of what the lane adds to a transaction.

@@ -4,7 +4,9 @@ use crate::{
     lane::{Lane, Stage},
     revision::Revisions,
 };
-use outflow_api::{BatchId, Generation, Incarnation, LaneId, Offset, OffsetRange, Pending, Ranges, Revision, TopicPartition};
+use outflow_api::{
+    BatchId, Generation, Incarnation, LaneId, Offset, OffsetRange, Pending, Ranges, Revision, TopicPartition,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One shard's decisions under one owner. Dropped when the owner changes or anything is in doubt.
@@ -32,6 +34,8 @@ pub(crate) struct Partition {
     pub position: Offset,
     /// As the journal has it.
     pub floor: Offset,
+    /// The journal names it: no new partition for the next owner.
+    pub journaled: bool,
 }
 
 /// Where a lane stands, for people.
@@ -172,7 +176,7 @@ impl Engine {
             if self.partitions.contains_key(key) {
                 continue;
             }
-            self.partitions.insert(*key, Partition { position: *start, floor: *start });
+            self.partitions.insert(*key, Partition { position: *start, floor: *start, journaled: false });
             // A lane that is behind passes by the live stream: it owes the new partition from its start.
             for (id, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.is_behind()) {
                 lane.owe(*key, OffsetRange::new(*start, Offset::OPEN));

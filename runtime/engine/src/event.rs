@@ -71,6 +71,7 @@ pub struct DebtRead {
     pub batch: BatchId,
     pub version: Revision,
     pub covers: BTreeMap<TopicPartition, OffsetRange>,
+    /// Spent ones included.
     pub rows: u64,
 }
 
@@ -81,6 +82,7 @@ pub struct PreparedBatch {
     /// As asked, or cut short: a batch ends before it has too many dead letters (P11).
     pub covers: BTreeMap<TopicPartition, OffsetRange>,
     pub rows: u64,
+    /// Rows that fit nowhere, those included that `Action::ReadDebt` named as spent.
     pub rejected: BTreeMap<TopicPartition, Vec<Offset>>,
     pub rows_hash: u64,
     /// What the dead letters of `rejected` add to the transaction.

@@ -14,7 +14,7 @@ pub(crate) struct Lane {
     /// At most one batch is between being read and being decided.
     pub slot: Option<Batch>,
     pub ledger: Vec<LedgerRow>,
-    /// Refused by the destination after the decision: their dead letters go out with the record's next write, and
+    /// Refused by the destination after the decision, until their dead letters went out with the record's next write:
     /// only then is the rest revealed.
     pub refused: BTreeMap<TopicPartition, Vec<Offset>>,
     pub reveal_since_ms: u64,
@@ -51,10 +51,10 @@ pub(crate) enum Stage {
     Reading(BatchId),
     Preparing(BatchId),
     Prepared(Ready),
-    /// In the transaction that is under way; `next` as it was, should the journal refuse.
+    /// In the transaction that is under way; what was spent within it, should the journal refuse.
     Deciding {
         ready: Ready,
-        next_before: BTreeMap<TopicPartition, Option<Offset>>,
+        spent: BTreeMap<TopicPartition, Vec<Offset>>,
     },
 }
 
@@ -137,6 +137,13 @@ impl Lane {
 
     pub fn owe(&mut self, partition: TopicPartition, range: OffsetRange) {
         self.record.owed.entry(partition).or_default().insert(range);
+    }
+
+    /// The dead letters of these rows are out, whatever becomes of the rest of their batch.
+    pub fn spend(&mut self, partition: TopicPartition, offsets: Vec<Offset>) {
+        let spent = self.record.spent.entry(partition).or_default();
+        spent.extend(offsets);
+        spent.sort_unstable();
     }
 
     /// Rows of `covers` are decided: the debt shrinks, and the live stream never comes back to them.

@@ -14,8 +14,9 @@ impl Engine {
     ) -> Engine {
         let Recovered { incarnation, generation, floors, lanes, revisions, .. } = recovered;
         let partition = |(key, start): (&TopicPartition, &Offset)| {
+            let journaled = floors.contains_key(key);
             let floor = floors.get(key).copied().unwrap_or(*start);
-            (*key, Partition { position: floor, floor })
+            (*key, Partition { position: floor, floor, journaled })
         };
         let mut engine = Engine {
             settings,
@@ -33,7 +34,7 @@ impl Engine {
             draining: false,
             stopped: false,
         };
-        engine.owe_new_partitions(&floors);
+        engine.owe_new_partitions();
         let pending = |lane: &Lane| {
             let pending = lane.record.pending.as_ref()?;
             Some(Prepared { id: pending.id, token: pending.token.clone() })
@@ -51,8 +52,8 @@ impl Engine {
     }
 
     /// A lane that was behind when a partition appeared owes it from its start.
-    fn owe_new_partitions(&mut self, floors: &BTreeMap<TopicPartition, Offset>) {
-        for (key, partition) in self.partitions.iter().filter(|(key, _)| !floors.contains_key(key)) {
+    fn owe_new_partitions(&mut self) {
+        for (key, partition) in self.partitions.iter().filter(|(_, partition)| !partition.journaled) {
             for (id, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.is_behind()) {
                 lane.owe(*key, OffsetRange::new(partition.position, Offset::OPEN));
                 self.dirty.insert(*id);

@@ -10,8 +10,17 @@ impl Engine {
         match outcome {
             Revealed::Committed | Revealed::AlreadyCommitted => self.close(id, LedgerEvent::Revealed),
             Revealed::NeedsRows => out.extend(lane.reveal(true)),
-            Revealed::Rejected { rows } => {
+            Revealed::Rejected { mut rows } => {
                 let pending = lane.record.pending.as_mut().expect("it is being revealed");
+                // An answer that comes twice must not send them twice (P30).
+                for (key, offsets) in &mut rows {
+                    let known = pending.rejected.get(key).map_or(&[][..], Vec::as_slice);
+                    offsets.retain(|offset| !known.contains(offset));
+                }
+                rows.retain(|_, offsets| !offsets.is_empty());
+                if rows.is_empty() {
+                    return;
+                }
                 for (key, offsets) in &rows {
                     let rejected = pending.rejected.entry(*key).or_default();
                     rejected.extend(offsets);
@@ -24,11 +33,7 @@ impl Engine {
             Revealed::Lost => {
                 let pending = lane.record.pending.clone().expect("it is being revealed");
                 pending.covers.iter().for_each(|(key, range)| lane.owe(*key, *range));
-                for (key, offsets) in pending.rejected {
-                    let spent = lane.record.spent.entry(key).or_default();
-                    spent.extend(offsets);
-                    spent.sort_unstable();
-                }
+                pending.rejected.into_iter().for_each(|(key, offsets)| lane.spend(key, offsets));
                 self.close(id, LedgerEvent::Lost);
             }
             Revealed::RowsDiffer => {

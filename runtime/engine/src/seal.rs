@@ -70,6 +70,9 @@ impl Engine {
         let prepared = Prepared { id, token };
         let percent = self.settings.reject_percent_max;
         let now_ms = self.now_ms;
+        if self.pending(id).is_some() {
+            return; // the answer came twice, and the batch is decided: its staging must stay
+        }
         let Some(lane) = self.holder(id) else {
             // Its lane fell behind meanwhile; the rows are owed and will have another batch.
             return out.push(Action::Abort { lane: id.lane, prepared });

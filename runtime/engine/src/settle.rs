@@ -12,7 +12,8 @@ impl Engine {
             return self.stop(Stop::Halt("the journal answered, and was not asked".into()), out);
         };
         for (key, floor) in floors {
-            self.partitions.get_mut(&key).expect("partitions never go").floor = floor;
+            let partition = self.partitions.get_mut(&key).expect("partitions never go");
+            (partition.floor, partition.journaled) = (floor, true);
         }
         self.revisions.written();
         for (id, record) in lanes {
@@ -24,6 +25,7 @@ impl Engine {
                 out.extend(lane.reveal(false));
             }
             if refused.contains(&id) {
+                lane.refused.clear();
                 out.extend(lane.reveal(true));
             }
             if lane.journaled.is_none() && lane.is_settled() && !self.dirty.contains(&id) {
@@ -67,22 +69,16 @@ impl Lane {
         Some(Action::Reveal { permit, pending, read_rows })
     }
 
-    /// Undoes `enter_decision`; answers whether the batch has dead letters.
+    /// Undoes `enter_decision`; answers whether the batch has dead letters. `next` stays where it is, since the lane
+    /// may have fallen behind or joined meanwhile: the batch is debt from now on.
     fn leave_decision(&mut self) -> bool {
-        let Some(Batch { stage, debt, version, covers, since_ms }) = self.slot.take() else { return false };
-        let Stage::Deciding { ready, next_before } = stage else { unreachable!("the lane is in the transaction") };
+        let Some(Batch { stage, version, covers, since_ms, .. }) = self.slot.take() else { return false };
+        let Stage::Deciding { ready, spent } = stage else { unreachable!("the lane is in the transaction") };
         self.record.pending = None;
-        for (key, next) in next_before {
-            match next {
-                Some(next) => self.record.next.insert(key, next),
-                None => self.record.next.remove(&key),
-            };
-        }
-        if debt {
-            covers.iter().for_each(|(key, range)| self.owe(*key, *range));
-        }
+        covers.iter().for_each(|(key, range)| self.owe(*key, *range));
+        spent.into_iter().for_each(|(key, offsets)| self.spend(key, offsets));
         let has_letters = !ready.rejected.is_empty();
-        self.slot = Some(Batch { stage: Stage::Prepared(ready), debt, version, covers, since_ms });
+        self.slot = Some(Batch { stage: Stage::Prepared(ready), debt: true, version, covers, since_ms });
         has_letters
     }
 }

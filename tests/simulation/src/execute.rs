@@ -79,15 +79,15 @@ impl World {
         process: &mut Process,
         luck: Luck,
     ) -> Answer {
-        let (mut fitting, mut rejected, mut end) = (Vec::new(), Vec::new(), rows.len());
+        let (mut fitting, mut rejected, mut letters, mut end) = (Vec::new(), Vec::new(), 0, rows.len());
         for (index, row) in rows.iter().enumerate() {
             if spent.get(&row.0).is_some_and(|spent| spent.contains(&row.1)) {
-                continue;
-            }
-            if !self.is_rejected(*row, spec.id) {
-                fitting.push(*row);
-            } else if rejected.len() < self.options.settings.letters_max {
                 rejected.push(*row);
+            } else if !self.is_rejected(*row, spec.id) {
+                fitting.push(*row);
+            } else if letters < self.options.settings.letters_max {
+                rejected.push(*row);
+                letters += 1;
             } else {
                 end = index;
                 break;
@@ -113,7 +113,7 @@ impl World {
             rows: fitting.len() as u64,
             rejected: grouped(&rejected),
             rows_hash: hash(&rows[..end]),
-            letter_bytes: rejected.len(),
+            letter_bytes: letters,
             rest: rest.collect(),
         };
         if luck.effect && luck.answer {
@@ -198,8 +198,6 @@ impl World {
     ) -> Answer {
         let most = self.rng.between(1, self.options.settings.debt_rows_max) as usize;
         let (mut rows, mut covers, mut version) = (Vec::new(), BTreeMap::new(), None);
-        let is_spent = |key, offset| spent.get(&key).is_some_and(|spent| spent.contains(&offset));
-        let mut fresh = 0;
         'partitions: for (key, range) in owed {
             for (offset, row) in self.log.rows(*key, *range) {
                 let revision = process.engine.revision_at(*key, offset).expect("debt was routed before");
@@ -214,12 +212,11 @@ impl World {
                     }
                     continue 'partitions;
                 }
-                fresh += u64::from(!is_spent(*key, offset));
                 rows.push((*key, offset));
             }
             covers.insert(*key, *range);
         }
-        let read = DebtRead { batch, version: version.unwrap_or_default(), covers, rows: fresh };
+        let read = DebtRead { batch, version: version.unwrap_or_default(), covers, rows: rows.len() as u64 };
         Answer { event: Event::DebtRead(read), rows, spent: spent.clone() }
     }
 

@@ -341,7 +341,10 @@ impl World {
                 None => Ok(()),
             };
         }
-        self.processes.push(process);
+        // A drain has a bound: what is left is the next owner's.
+        if !process.draining || !self.rng.chance(10) {
+            self.processes.push(process);
+        }
         Ok(())
     }
 
