@@ -133,7 +133,8 @@ fn properties(bootstrap: &str, port: u16) -> String {
     // A sink's task sleeps for this long when its topic has nothing new, also where it should answer a commit.
     let flush_ms = 5_000;
     format!(
-        "bootstrap.servers={bootstrap}\noffset.flush.interval.ms={flush_ms}\ngroup.id=connect\nlisteners=http://127.0.0.1:{port}\n\
+        "bootstrap.servers={bootstrap}\ngroup.id=connect\nlisteners=http://127.0.0.1:{port}\n\
+         offset.flush.interval.ms={flush_ms}\n\
          key.converter=org.apache.kafka.connect.storage.StringConverter\n\
          value.converter=org.apache.kafka.connect.json.JsonConverter\nvalue.converter.schemas.enable=false\n{topics}"
     )

@@ -12,6 +12,21 @@ pub struct Ban {
 /// What decides, encodes or talks to a destination gets time, chance and threads from the driver alone.
 const PURE: &[&str] = &["runtime/api/", "runtime/engine/", "runtime/journal/", "runtime/formats/", "connectors/"];
 
+/// The driver bounds its queues by what the engine lets be in flight.
+const NOT_DRIVER: &[&str] = &[
+    "runtime/api/",
+    "runtime/engine/",
+    "runtime/journal/",
+    "runtime/formats/",
+    "runtime/kafka/",
+    "runtime/local/",
+    "runtime/control/",
+    "runtime/daemon/",
+    "runtime/demo/",
+    "connectors/",
+    "config/",
+];
+
 const CLOCK: &str = "time comes in as an event or an argument: a batch that is made again after a crash must come out \
                      the same, and the simulator must be able to replay it";
 const CHANCE: &str =
@@ -49,8 +64,8 @@ pub const BANS: &[Ban] = &[
     pure("tokio::spawn", SPAWN),
     pure("task::spawn", SPAWN),
     pure("thread::spawn", SPAWN),
-    everywhere("unbounded_channel", UNBOUNDED),
-    everywhere("mpsc::unbounded", UNBOUNDED),
+    Ban { pattern: "unbounded_channel", folders: NOT_DRIVER, in_tests_too: true, reason: UNBOUNDED },
+    Ban { pattern: "mpsc::unbounded", folders: NOT_DRIVER, in_tests_too: true, reason: UNBOUNDED },
     everywhere("#[ignore", IGNORED),
     everywhere("todo!", UNFINISHED),
     everywhere("unimplemented!", UNFINISHED),

@@ -22,7 +22,7 @@ impl SourceFile {
     /// tests from line 1.
     pub fn tests_from(&self) -> usize {
         let name = self.path.rsplit('/').next().unwrap_or_default();
-        let is_tests = |folder: &str| folder == "tests" || folder == "benches";
+        let is_tests = |folder: &str| ["tests", "benches", "examples"].contains(&folder);
         let below_package = self.path.split('/').skip(2);
         if name.ends_with("tests.rs") || below_package.into_iter().any(is_tests) || self.path.starts_with("tests/") {
             return 1;
