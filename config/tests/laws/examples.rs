@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 
 fn example(name: &str) -> Config {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
-    load(&path, &[&LAKE], &Vault).unwrap_or_else(|problems| panic!("{problems}"))
+    load(&path, outflow_registry::sinks(), &Vault).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 #[test]

@@ -44,7 +44,8 @@ fn an_unknown_key_is_shown_in_its_line_with_the_key_that_was_meant() {
 #[test]
 fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
     let text = "connector: \"bad name\"\ntopics: [a, a, \"b c\"]\nformat: avro\nmodel:\n  unknown: kep\n  \
-                columns:\n    - { name: id, type: WORD }\n    - { name: ID, type: INT, requird: true }\n    - { type: INT }\n\
+                columns:\n    - { name: id, type: WORD }\n    - { name: ID, type: INT, requird: true }\n    \
+                - { type: INT }\n\
                 flush: { rows: 0, bytes: 1.5GiB, age: 60 }\nsink: { type: object_stor, url: /lake }\n";
     let problems = connector("c.yaml", text, &[&LAKE]).expect_err("wrong").0;
     let told: Vec<(usize, &str)> = problems.iter().map(|problem| (problem.line, problem.message.as_str())).collect();

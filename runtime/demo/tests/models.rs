@@ -1,6 +1,6 @@
 //! The connector files of the demo and its events belong together.
 
-use outflow_api::{Column, Fault, Guarantee, Identity, SinkDescriptor, SqlType};
+use outflow_api::{Column, SqlType};
 use outflow_config::{ConnectorConfig, connector};
 use outflow_demo::{Events, Kind, MERCHANTS, connector_files};
 use serde_json::Value;
@@ -8,18 +8,11 @@ use std::{collections::HashSet, path::Path};
 
 const NOW: i64 = 1_795_766_400_000;
 
-const SINK: SinkDescriptor = SinkDescriptor {
-    kind: "object_store",
-    guarantee: Guarantee::ExactlyOnce,
-    settings: &[("url", ""), ("partition_by", ""), ("file.type", ""), ("file.compression", "")],
-    identity: |settings| Ok(Identity(settings["url"].as_str().expect("the demo names it").to_owned())),
-    open: |_, _| Err(Fault::halt("not-here", "only its settings are tested")),
-};
-
 fn connectors() -> Vec<ConnectorConfig> {
     let files = connector_files(Path::new("/srv/a \"lake\""));
-    let read =
-        |(file, text): &(&str, String)| connector(file, text, &[&SINK]).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let read = |(file, text): &(&str, String)| {
+        connector(file, text, outflow_registry::sinks()).unwrap_or_else(|wrong| panic!("{wrong}"))
+    };
     files.iter().map(read).collect()
 }
 
@@ -86,6 +79,6 @@ fn an_order_adds_up() {
 
 #[test]
 fn the_files_go_where_they_are_told() {
-    let identities: Vec<String> = connectors().into_iter().map(|one| one.sink.identity.0).collect();
-    assert_eq!(identities, ["/srv/a \"lake\"/orders", "/srv/a \"lake\"/carts", "/srv/a \"lake\"/page_views"]);
+    let urls: Vec<Value> = connectors().into_iter().map(|one| one.sink.settings["url"].clone()).collect();
+    assert_eq!(urls, ["/srv/a \"lake\"/orders", "/srv/a \"lake\"/carts", "/srv/a \"lake\"/page_views"]);
 }
