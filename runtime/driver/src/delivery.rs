@@ -23,7 +23,12 @@ pub(crate) fn reason(fault: &Fault) -> Reason {
     Reason { code: fault.code.into(), hint: fault.to_string() }
 }
 
-pub(crate) async fn prepare(sink: Arc<dyn Sink>, id: BatchId, encoded: &Encoded) -> Result<Prepared, Trouble> {
+pub(crate) async fn prepare(
+    sink: Arc<dyn Sink>,
+    id: BatchId,
+    encoded: &Encoded,
+    repeated: impl Fn(),
+) -> Result<Prepared, Trouble> {
     let (started, mut waits) = (Instant::now(), Waits::new());
     loop {
         let fault = match bounded(sink.prepare(id, encoded)).await {
@@ -42,6 +47,7 @@ pub(crate) async fn prepare(sink: Arc<dyn Sink>, id: BatchId, encoded: &Encoded)
         match fault.verdict {
             Verdict::Retry { .. } if started.elapsed() < PREPARE_MAX => {
                 tracing::debug!(batch = %id, fault = %fault, "prepare will be repeated");
+                repeated();
                 sleep(waits.next(&fault)).await;
             }
             Verdict::Retry { .. } | Verdict::Park => return Err(Trouble::Park(reason(&fault))),
@@ -56,6 +62,7 @@ pub(crate) async fn commit(
     permit: &CommitPermit,
     encoded: Option<&Encoded>,
     stalled: impl Fn(Reason),
+    repeated: impl Fn(),
 ) -> Result<CommitOutcome, Fault> {
     let (started, mut waits, mut reported) = (Instant::now(), Waits::new(), false);
     loop {
@@ -73,6 +80,7 @@ pub(crate) async fn commit(
             stalled(reason(&fault));
         }
         tracing::debug!(batch = %permit.prepared().id, fault = %fault, "commit will be repeated");
+        repeated();
         sleep(waits.next(&fault)).await;
     }
 }

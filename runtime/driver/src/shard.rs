@@ -287,6 +287,7 @@ impl ShardTask {
         };
         let job = self.job(id, lane.clone(), kept, covers, spent);
         let (cores, budget) = (Arc::clone(&self.shared.cores), self.shared.budget.clone());
+        let repeated = self.shared.status.repeats_of(&lane.connector);
         self.tasks.spawn(async move {
             let answer = match make(cores, job).await {
                 Ok(mut made) => {
@@ -295,7 +296,7 @@ impl ShardTask {
                     let prepared = if made.rows == 0 {
                         Ok(bytes::Bytes::new())
                     } else {
-                        delivery::prepare(lane.sink, id, &encoded).await.map(|prepared| prepared.token)
+                        delivery::prepare(lane.sink, id, &encoded, repeated).await.map(|prepared| prepared.token)
                     };
                     prepared.map(|token| {
                         let encoded = Arc::new(HeldPieces { encoded, _memory: memory });

@@ -76,6 +76,12 @@ impl Status {
         change(summary.connectors.entry(name.to_owned()).or_default());
     }
 
+    /// Counts a repeated call of this connector.
+    pub(crate) fn repeats_of(&self, connector: &str) -> impl Fn() + Send + Sync + 'static {
+        let (status, connector) = (self.clone(), connector.to_owned());
+        move || status.connector(&connector, |connector| connector.retries += 1)
+    }
+
     pub(crate) fn shard(&self, shard: Shard, change: impl FnOnce(&mut ShardStatus)) {
         change(self.lock().shards.entry(shard).or_default());
     }

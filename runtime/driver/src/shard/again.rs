@@ -71,9 +71,10 @@ impl ShardTask {
         if read_rows && pieces.is_none() {
             return self.reveal_again(permit, pending, lane);
         }
+        let repeated = self.shared.status.repeats_of(&lane.connector);
         self.tasks.spawn(async move {
             let encoded = pieces.as_ref().map(|pieces| &pieces.encoded);
-            let answer = settle(&lane, &permit, encoded, batch, &mail).await;
+            let answer = settle(&lane, &permit, encoded, batch, &mail, repeated).await;
             let _ = mail.send(answer);
         });
     }
@@ -83,6 +84,7 @@ impl ShardTask {
         let (mail, catch_up, cores) = (self.mail.clone(), self.shared.catch_up.clone(), Arc::clone(&self.shared.cores));
         let id = pending.id;
         let plan = self.routing_plan(&pending);
+        let repeated = self.shared.status.repeats_of(&lane.connector);
         let job = self.job(id, lane.clone(), Vec::new(), pending.covers.clone(), pending.rejected.clone());
         self.tasks.spawn(async move {
             let mut waits = crate::retry::Waits::new();
@@ -105,7 +107,7 @@ impl ShardTask {
                 }
             };
             let answer = if made.rows_hash == pending.rows_hash {
-                settle(&lane, &permit, Some(&made.encoded), id, &mail).await
+                settle(&lane, &permit, Some(&made.encoded), id, &mail, repeated).await
             } else {
                 Mail::Revealed { batch: id, outcome: Revealed::RowsDiffer, letters: Vec::new() }
             };
@@ -164,9 +166,10 @@ async fn settle(
     encoded: Option<&Encoded>,
     batch: BatchId,
     mail: &mpsc::UnboundedSender<Mail>,
+    repeated: impl Fn(),
 ) -> Mail {
     let stalled = |reason: Reason| drop(mail.send(Mail::Engine(Event::RevealStalled { batch, reason })));
-    let outcome = match delivery::commit(Arc::clone(&lane.sink), permit, encoded, stalled).await {
+    let outcome = match delivery::commit(Arc::clone(&lane.sink), permit, encoded, stalled, repeated).await {
         Ok(CommitOutcome::Committed) => Revealed::Committed,
         Ok(CommitOutcome::AlreadyCommitted) => Revealed::AlreadyCommitted,
         Ok(CommitOutcome::NeedsRows) => Revealed::NeedsRows,
