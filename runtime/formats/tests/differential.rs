@@ -70,7 +70,7 @@ fn spelled(value: &Value, dice: &mut impl Iterator<Item = u8>, out: &mut String)
 fn spelled_text(text: &str, dice: &mut impl Iterator<Item = u8>, out: &mut String) {
     out.push('"');
     for character in text.chars() {
-        if dice.next().unwrap_or(0) % 5 == 0 {
+        if dice.next().unwrap_or(0) < 50 {
             character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
         } else {
             let quoted = serde_json::to_string(&character).expect("text is JSON");

@@ -50,7 +50,7 @@ fn event(index: usize) -> String {
         "context":{{"a": [1, "x \" y"],
         "b": {{}} }},"items":[{{"sku":"s{index}","price":{index}.10,"tags":["t",null]}}],"labels":{{"k":{index}}},"more":{index}}}"#,
         index * 7919,
-        index % 2 == 0,
+        index.is_multiple_of(2),
         index % 28 + 1,
         index % 100,
     )

@@ -83,7 +83,7 @@ const AGENTS: [&str; 4] = [
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
     "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Mobile",
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 15_2) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.2 Safari/605.1.15",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 15_2) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.2 Safari",
 ];
 const COUNTRIES: [&str; 6] = ["US", "GB", "DE", "AU", "CA", "FR"];
 const WORDS: [&str; 8] = ["Canvas", "Leather", "Merino", "Oak", "Steel", "Linen", "Copper", "Walnut"];
@@ -109,7 +109,16 @@ fn page_view(index: u64, dice: &mut Dice) -> String {
     let (word, thing) = (dice.one_of(&WORDS), dice.one_of(&THINGS));
     let product = dice.skewed(40_000);
     format!(
-        r#"{{"event_id":"{}","type":"page_view","store_id":{},"occurred_at":"{}","session":{{"id":"{}","page_number":{},"returning":{}}},"page":{{"url":"https://shop.example.com/products/{product}-{word}-{thing}?utm_source=newsletter&utm_campaign=autumn","title":"{word} {thing} | Example Shop","referrer":"https://search.example.com/?q={thing}"}},"client":{{"agent":"{}","country":"{}","language":"en-US","viewport":{{"width":{},"height":{}}}}},"timing":{{"load_seconds":0.{:03},"first_byte_seconds":0.{:03}}},"experiments":["checkout-{}","search-{}"]}}"#,
+        concat!(
+            r#"{{"event_id":"{}","type":"page_view","store_id":{},"occurred_at":"{}","#,
+            r#""session":{{"id":"{}","page_number":{},"returning":{}}},"#,
+            r#""page":{{"url":"https://shop.example.com/products/{product}-{word}-{thing}?utm_source=ne"#,
+            r#"wsletter&utm_campaign=autumn","title":"{word} {thing} | Example Shop","#,
+            r#""referrer":"https://search.example.com/?q={thing}"}},"client":{{"agent":"{}","#,
+            r#""country":"{}","language":"en-US","viewport":{{"width":{},"height":{}}}}},"#,
+            r#""timing":{{"load_seconds":0.{:03},"first_byte_seconds":0.{:03}}},"#,
+            r#""experiments":["checkout-{}","search-{}"]}}"#
+        ),
         identifier(dice),
         1000 + dice.skewed(10_000),
         moment(index),
@@ -124,6 +133,9 @@ fn page_view(index: u64, dice: &mut Dice) -> String {
         dice.roll(1000),
         dice.roll(4),
         dice.roll(4),
+        product = product,
+        thing = thing,
+        word = word,
     )
 }
 
@@ -159,7 +171,14 @@ fn items(dice: &mut Dice) -> String {
 fn order(index: u64, dice: &mut Dice) -> String {
     let customer = dice.skewed(1_000_000);
     format!(
-        r#"{{"id":{},"store_id":{},"created_at":"{}","status":"{}","channel":"web","currency":"USD","total_inc_tax":{},"total_tax":{},"customer":{{"id":{customer},"email":"customer{customer}@mail.example.com","name":"Customer {customer}","address":{{"street":"{} Main Street","city":"{}ville","postal_code":"{:05}","country":"{}"}}}},"line_items":[{}],"payment":{{"method":"card","provider":"example-pay","captured":true}},"note":null}}"#,
+        concat!(
+            r#"{{"id":{},"store_id":{},"created_at":"{}","status":"{}","channel":"web","#,
+            r#""currency":"USD","total_inc_tax":{},"total_tax":{},"customer":{{"id":{customer},"#,
+            r#""email":"customer{customer}@mail.example.com","name":"Customer {customer}","#,
+            r#""address":{{"street":"{} Main Street","city":"{}ville","postal_code":"{:05}","#,
+            r#""country":"{}"}}}},"line_items":[{}],"payment":{{"method":"card","#,
+            r#""provider":"example-pay","captured":true}},"note":null}}"#
+        ),
         70_000_000 + index,
         1000 + dice.skewed(10_000),
         moment(index),
@@ -171,6 +190,7 @@ fn order(index: u64, dice: &mut Dice) -> String {
         dice.roll(100_000),
         dice.one_of(&COUNTRIES),
         items(dice),
+        customer = customer,
     )
 }
 
@@ -188,7 +208,11 @@ const CART: &[(&str, &str, &str)] = &[
 
 fn cart(index: u64, dice: &mut Dice) -> String {
     format!(
-        r#"{{"cart_id":"{}","store_id":{},"occurred_at":"{}","action":"{}","customer_id":{},"subtotal":{},"discounts":{{"WELCOME10":{},"AUTUMN":{}}},"items":[{}],"context":{{"agent":"{}","country":"{}"}}}}"#,
+        concat!(
+            r#"{{"cart_id":"{}","store_id":{},"occurred_at":"{}","action":"{}","customer_id":{},"#,
+            r#""subtotal":{},"discounts":{{"WELCOME10":{},"AUTUMN":{}}},"items":[{}],"#,
+            r#""context":{{"agent":"{}","country":"{}"}}}}"#
+        ),
         identifier(dice),
         1000 + dice.skewed(10_000),
         moment(index),

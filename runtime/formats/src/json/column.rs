@@ -46,6 +46,12 @@ pub struct Text {
     nulls: NullBufferBuilder,
 }
 
+/// Room for `ratio` times what is there.
+pub fn make_room<T>(values: &mut Vec<T>, ratio: f64) {
+    let wanted = (values.len() as f64 * ratio) as usize;
+    values.reserve_exact(wanted.saturating_sub(values.len()));
+}
+
 impl<T: Copy + Default> Values<T> {
     fn new() -> Values<T> {
         Values { values: Vec::new(), nulls: NullBufferBuilder::new(0) }
@@ -117,6 +123,11 @@ impl Text {
             self.bytes.truncate(self.ends[length] as usize);
             self.nulls.truncate(length);
         }
+    }
+
+    pub fn make_room(&mut self, ratio: f64) {
+        make_room(&mut self.ends, ratio);
+        make_room(&mut self.bytes, ratio);
     }
 
     pub fn finish(mut self) -> StringArray {
@@ -200,6 +211,21 @@ impl Column {
             Column::Struct(column) => column.truncate(length),
             Column::List(list) => list.truncate(length),
             Column::Map(map) => map.truncate(length),
+        }
+    }
+
+    /// Expects to grow to `ratio` times its length.
+    pub fn make_room(&mut self, ratio: f64) {
+        match self {
+            Column::Integer(values) | Column::Timestamp(values) => make_room(&mut values.values, ratio),
+            Column::Double(values) => make_room(&mut values.values, ratio),
+            Column::Date(values) => make_room(&mut values.values, ratio),
+            Column::Decimal { values, .. } => make_room(&mut values.values, ratio),
+            Column::Text(text) | Column::Json(text) => text.make_room(ratio),
+            Column::Struct(column) => column.make_room(ratio),
+            Column::List(list) => list.make_room(ratio),
+            Column::Map(map) => map.make_room(ratio),
+            Column::Boolean(_) => {} // an eighth of a byte each
         }
     }
 

@@ -11,10 +11,60 @@ pub struct Keys {
     names: HashMap<String, usize>,
     /// Names below this number were declared.
     declared: usize,
-    /// `"name":` of each number.
-    patterns: Vec<Box<[u8]>>,
+    patterns: Vec<Pattern>,
     /// What followed each number last time; the last entry belongs to the object's start.
     followers: Vec<usize>,
+}
+
+/// `"name":`, its first sixteen bytes ready to be compared at once.
+struct Pattern {
+    head: u128,
+    mask: u128,
+    bytes: Box<[u8]>,
+}
+
+impl Pattern {
+    fn new(text: String) -> Pattern {
+        let bytes = text.into_bytes();
+        let length = bytes.len().min(HEAD_BYTES);
+        let mut head = [0; HEAD_BYTES];
+        head[..length].copy_from_slice(&bytes[..length]);
+        let mask = u128::MAX >> (8 * (HEAD_BYTES - length));
+        Pattern { head: u128::from_le_bytes(head), mask, bytes: bytes.into_boxed_slice() }
+    }
+
+    #[inline]
+    fn begins(&self, text: &[u8]) -> bool {
+        match text.first_chunk::<HEAD_BYTES>() {
+            Some(head) => {
+                u128::from_le_bytes(*head) & self.mask == self.head
+                    && (self.bytes.len() <= HEAD_BYTES || text.starts_with(&self.bytes))
+            }
+            None => text.starts_with(&self.bytes),
+        }
+    }
+}
+
+const HEAD_BYTES: usize = size_of::<u128>();
+
+/// Which declared fields an object had so far; those beyond the 64th are not remembered.
+#[derive(Default)]
+pub struct Met(u64);
+
+impl Met {
+    /// False means that it was not there before.
+    #[inline]
+    pub fn perhaps_again(&mut self, number: usize) -> bool {
+        let bit = if number < 64 { 1 << number } else { 0 };
+        let again = bit == 0 || self.0 & bit != 0;
+        self.0 |= bit;
+        again
+    }
+
+    #[inline]
+    pub fn all(&self, count: usize) -> bool {
+        self.0.count_ones() as usize == count
+    }
 }
 
 /// The key that was found.
@@ -38,7 +88,7 @@ impl Keys {
         let plain = !name.contains(|c: char| c < ' ' || matches!(c, '"' | '\\'));
         // Such a name arrives with escapes only, and no key begins with this byte.
         let pattern = if plain { format!("\"{name}\":") } else { "\0".to_owned() };
-        self.patterns.push(pattern.into_bytes().into_boxed_slice());
+        self.patterns.push(Pattern::new(pattern));
         // Declared order is the first guess; the object's start stays the last entry.
         self.followers.insert(number, number + 1);
         self.names.insert(name, number);
@@ -56,10 +106,10 @@ impl Keys {
         let slot = (*previous).min(self.followers.len() - 1);
         let guess = self.followers[slot];
         if let Some(pattern) = self.patterns.get(guess)
-            && scanner.rest().starts_with(pattern)
+            && pattern.begins(scanner.rest())
         {
             let start = scanner.at + 1;
-            scanner.at += pattern.len();
+            scanner.at += pattern.bytes.len();
             *previous = guess;
             if guess < self.declared {
                 return Ok(Key::Declared(guess));

@@ -1,6 +1,6 @@
 use super::{
-    column::{Column, Text},
-    keys::{Key, Keys},
+    column::{Column, Text, make_room},
+    keys::{Key, Keys, Met},
     scanner::Scanner,
 };
 use crate::{
@@ -54,18 +54,20 @@ impl StructColumn {
     pub fn append(&mut self, scanner: &mut Scanner) -> Step {
         let StructColumn { fields, keys, members, nulls } = self;
         let row = nulls.len();
-        let mut previous = Keys::start();
+        let (mut previous, mut met) = (Keys::start(), Met::default());
         scanner.object(|scanner| match keys.next(scanner, &mut previous)? {
             Key::Declared(number) => {
                 let member = &mut members[number];
-                if member.len() > row {
+                if met.perhaps_again(number) && member.len() > row {
                     member.truncate(row);
                 }
                 member.append(scanner).map_err(|reject| reject.within(fields[number].name()))
             }
             Key::Stranger(_) => scanner.value().map(drop),
         })?;
-        members.iter_mut().filter(|member| member.len() == row).for_each(Column::push_null);
+        if !met.all(members.len()) {
+            members.iter_mut().filter(|member| member.len() == row).for_each(Column::push_null);
+        }
         nulls.append_non_null();
         Ok(())
     }
@@ -78,6 +80,10 @@ impl StructColumn {
     pub fn truncate(&mut self, length: usize) {
         self.members.iter_mut().for_each(|member| member.truncate(length));
         self.nulls.truncate(length);
+    }
+
+    pub fn make_room(&mut self, ratio: f64) {
+        self.members.iter_mut().for_each(|member| member.make_room(ratio));
     }
 
     pub fn finish(mut self) -> StructArray {
@@ -113,6 +119,11 @@ impl ListColumn {
         self.ends.truncate(length + 1);
         self.items.truncate(self.ends[self.ends.len() - 1] as usize);
         self.nulls.truncate(length);
+    }
+
+    pub fn make_room(&mut self, ratio: f64) {
+        make_room(&mut self.ends, ratio);
+        self.items.make_room(ratio);
     }
 
     pub fn finish(mut self) -> ListArray {
@@ -185,6 +196,12 @@ impl MapColumn {
         self.names.truncate(entries);
         self.values.truncate(entries);
         self.nulls.truncate(length);
+    }
+
+    pub fn make_room(&mut self, ratio: f64) {
+        make_room(&mut self.ends, ratio);
+        self.names.make_room(ratio);
+        self.values.make_room(ratio);
     }
 
     pub fn finish(mut self) -> MapArray {

@@ -55,27 +55,32 @@ fn short(scanner: &mut Scanner) -> Option<Short> {
     let rest = scanner.rest();
     let negative = rest.first() == Some(&b'-');
     let start = usize::from(negative);
-    let (mut at, mut digits, mut point) = (start, 0_u64, None);
-    loop {
-        match rest.get(at) {
-            Some(digit @ b'0'..=b'9') => digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')),
-            Some(b'.') if point.is_none() && at > start => point = Some(at),
-            Some(b'.' | b'e' | b'E') => return None,
-            _ => break,
-        }
-        at += 1;
-        if at - start > SHORT_DIGITS_MAX {
+    let (whole, digits) = leading_digits(&rest[start..], 0);
+    let (mut at, mut all, mut fraction) = (start + whole, digits, 0);
+    if rest.get(at) == Some(&b'.') {
+        (fraction, all) = leading_digits(&rest[at + 1..], digits);
+        at += 1 + fraction;
+        if fraction == 0 {
             return None;
         }
     }
-    let fraction = point.map_or(0, |point| at - point - 1);
-    let whole = point.unwrap_or(at) - start;
     let strict = whole == 1 || (whole > 1 && rest[start] != b'0');
-    if !strict || (point.is_some() && fraction == 0) {
+    if !strict || whole + fraction > SHORT_DIGITS_MAX || matches!(rest.get(at), Some(b'e' | b'E')) {
         return None;
     }
     scanner.at += at;
-    Some(Short { negative, digits, fraction: fraction as u32 })
+    Some(Short { negative, digits: all, fraction: fraction as u32 })
+}
+
+/// How many there are, and their value behind that of `before`; too many wrap around.
+#[inline]
+fn leading_digits(text: &[u8], before: u64) -> (usize, u64) {
+    let (mut count, mut value) = (0, before);
+    while let Some(digit) = text.get(count).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        count += 1;
+    }
+    (count, value)
 }
 
 /// The DECIMAL that stands here.

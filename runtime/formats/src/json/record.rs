@@ -1,6 +1,6 @@
 use super::{
     column::{Column, Text, wrong_type},
-    keys::{Key, Keys},
+    keys::{Key, Keys, Met},
     scanner::{Quoted, Scanner},
     shape::{Group, Place},
 };
@@ -53,6 +53,14 @@ impl Slot {
         let all = place.columns.iter().copied().chain(inner).collect();
         Slot { name: place.name.clone(), columns: place.columns.clone(), within, all }
     }
+
+    fn take_back(&self, columns: &mut [Column], row: usize) {
+        for index in &self.all {
+            if columns[*index].len() > row {
+                columns[*index].truncate(row);
+            }
+        }
+    }
 }
 
 impl Columns {
@@ -95,6 +103,11 @@ impl Columns {
         Ok(())
     }
 
+    pub fn make_room(&mut self, ratio: f64) {
+        self.columns.iter_mut().for_each(|column| column.make_room(ratio));
+        self.strangers.kept.make_room(ratio);
+    }
+
     pub fn finish(self) -> Vec<ArrayRef> {
         let mut arrays: Vec<ArrayRef> = self.columns.into_iter().map(Column::finish).collect();
         if self.strangers.policy == UnknownFields::Keep {
@@ -113,10 +126,13 @@ fn read_level(
     mut strangers: Option<&mut Strangers>,
 ) -> Step {
     let Level { keys, slots } = level;
-    let mut previous = Keys::start();
+    let (mut previous, mut met) = (Keys::start(), Met::default());
     scanner.object(|scanner| match keys.next(scanner, &mut previous)? {
         Key::Declared(number) => {
             let slot = &mut slots[number];
+            if met.perhaps_again(number) {
+                slot.take_back(columns, row);
+            }
             read_slot(slot, columns, row, scanner).map_err(|reject| reject.within(&slot.name))
         }
         Key::Stranger(key) => {
@@ -128,12 +144,6 @@ fn read_level(
 
 #[inline]
 fn read_slot(slot: &mut Slot, columns: &mut [Column], row: usize, scanner: &mut Scanner) -> Step {
-    for index in &slot.all {
-        let column = &mut columns[*index];
-        if column.len() > row {
-            column.truncate(row);
-        }
-    }
     scanner.space();
     let start = scanner.at;
     for column in &slot.columns {
