@@ -88,6 +88,7 @@ const CREDENTIALS: &[&str] = &[
     "AuthenticationFailed",
     "InvalidAuthenticationInfo",
     "NoAuthenticationInformation",
+    "XAdminUserNotFound",
 ];
 const REGION: &[&str] =
     &["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "TemporaryRedirect"];
@@ -113,9 +114,6 @@ pub fn of_bucket(place: &Place, act: Act, error: &Error) -> Fault {
     let doing = format!("{} at {}", act.shown(), place.shown());
     let park = |blame, code, hint: String| Fault::park(blame, code, format!("{doing}: {hint}{told}"));
     let is = |codes: &[&str]| codes.contains(&answer.code.as_str());
-    if is(BUCKET_MISSING) || (act != Act::Look && matches!(error, Error::NotFound { .. })) {
-        return park(Blame::Merchant, "bucket-missing", "the bucket is not there; create it, or mend url".to_owned());
-    }
     if is(&["RequestTimeTooSkewed"]) {
         return park(Blame::Us, "clock-skew", "this machine's clock is wrong: signatures carry the time".to_owned());
     }
@@ -123,9 +121,13 @@ pub fn of_bucket(place: &Place, act: Act, error: &Error) -> Fault {
         let hint = "the bucket is in another region: set region, and endpoint if there is one".to_owned();
         return park(Blame::Merchant, "wrong-region", hint);
     }
-    if is(CREDENTIALS) || matches!(error, Error::Unauthenticated { .. }) {
+    let unknown = matches!(error, Error::Unauthenticated { .. }) || answer.message.contains("failed to authenticate");
+    if is(CREDENTIALS) || unknown {
         let hint = "the credentials are not accepted: expired, revoked or mistyped; renew them".to_owned();
         return park(Blame::Merchant, "bad-credentials", hint);
+    }
+    if is(BUCKET_MISSING) || (act != Act::Look && matches!(error, Error::NotFound { .. })) {
+        return park(Blame::Merchant, "bucket-missing", "the bucket is not there; create it, or mend url".to_owned());
     }
     if is(FULL) || answer.status == 507 {
         return park(Blame::Merchant, "quota-exceeded", "the store is full, or its quota is used up".to_owned());

@@ -1,0 +1,158 @@
+use crate::{PARTITIONS, open, reader::rows_of};
+use async_trait::async_trait;
+use futures::TryStreamExt;
+use object_store::{
+    ObjectStore, ObjectStoreExt,
+    aws::{AmazonS3, AmazonS3Builder},
+};
+use outflow_api::{CommitOutcome, CommitPermit, Sink, Verdict};
+use outflow_conformance::sink::{self, Batch, Destination, FaultyServer, Size};
+use outflow_rig::S3;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, sync::Arc};
+use tempfile::TempDir;
+
+struct Bucket {
+    _folder: TempDir,
+    s3: S3,
+    faulty: FaultyServer,
+    reader: AmazonS3,
+    partition_by: Option<&'static str>,
+}
+
+impl Bucket {
+    fn new(partition_by: Option<&'static str>, seed: u64) -> Arc<Bucket> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let s3 = S3::start(folder.path());
+        s3.create_bucket("lake");
+        let faulty = FaultyServer::start(s3.port(), seed);
+        let reader = AmazonS3Builder::new()
+            .with_endpoint(s3.endpoint())
+            .with_allow_http(true)
+            .with_bucket_name("lake")
+            .with_access_key_id(S3::ACCESS_KEY_ID)
+            .with_secret_access_key(S3::SECRET_ACCESS_KEY)
+            .build()
+            .expect("the settings are whole");
+        Arc::new(Bucket { _folder: folder, s3, faulty, reader, partition_by })
+    }
+
+    /// Through the faulty server, which serves well until it storms.
+    fn settings(&self, url: &str) -> Value {
+        json!({
+            "url": url,
+            "endpoint": format!("http://127.0.0.1:{}", self.faulty.port()),
+            "allow_http": true,
+            "access_key_id": S3::ACCESS_KEY_ID,
+            "secret_access_key": S3::SECRET_ACCESS_KEY,
+            "partition_by": self.partition_by,
+            "multipart_bytes_min": 65536,
+        })
+    }
+}
+
+#[async_trait]
+impl Destination for Bucket {
+    fn open(&self) -> Arc<dyn Sink> {
+        open(&self.settings("s3://lake/orders"))
+    }
+
+    fn open_elsewhere(&self) -> Arc<dyn Sink> {
+        open(&self.settings("s3://lake/carts"))
+    }
+
+    async fn visible(&self) -> BTreeMap<String, Vec<i64>> {
+        let objects: Vec<_> = self.reader.list(None).try_collect().await.expect("the bucket can be listed");
+        let mut found = BTreeMap::new();
+        for object in objects {
+            let name = object.location.to_string();
+            let got = self.reader.get(&object.location).await.expect("what is visible stays");
+            let bytes = got.bytes().await.expect("what is visible can be read");
+            found.insert(name.clone(), rows_of(&name, bytes));
+        }
+        found
+    }
+
+    fn storm(&self, rages: bool) {
+        self.faulty.storm(rages);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_keeps_the_contract() {
+    for partition_by in PARTITIONS {
+        sink::all(&*Bucket::new(partition_by, 0)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_fault_of_the_network_loses_or_doubles_a_row_on_s3() {
+    for seed in 0..8 {
+        let bucket = Bucket::new(PARTITIONS[seed as usize % 2], seed);
+        let destination: Arc<dyn Destination> = Arc::<Bucket>::clone(&bucket);
+        let chaos = sink::chaos(destination, seed, 200).await;
+        println!("seed {seed}: {} requests went wrong, {chaos:?}", bucket.faulty.faults());
+        assert!(bucket.faulty.faults() > 0);
+    }
+}
+
+#[tokio::test]
+async fn an_object_of_many_parts_is_staged_and_completed() {
+    let bucket = Bucket::new(None, 0);
+    let (sink, batch) = (bucket.open(), Batch::new(Size::Large, 1));
+    let mut encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
+    // The store does not look into it: three parts of random size.
+    encoded.pieces[0].bytes = (0..21).map(|n| vec![n; 1_000_003].into()).collect();
+    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm");
+    assert!(String::from_utf8_lossy(&prepared.token).matches('-').count() > 3);
+    let permit = CommitPermit::mint(prepared);
+    assert_eq!(sink.commit(&permit, None).await.expect("calm"), CommitOutcome::Committed);
+    bucket.open().commit(&permit, None).await.expect("a repetition finds it done");
+    let path = object_store::path::Path::from(format!("orders/{}", encoded.pieces[0].name));
+    let seen = bucket.reader.get(&path).await.expect("visible").bytes().await.expect("readable");
+    assert_eq!(seen, encoded.pieces[0].bytes.concat());
+}
+
+#[tokio::test]
+async fn an_object_of_somebody_else_under_our_key_parks() {
+    let bucket = Bucket::new(None, 0);
+    let (sink, batch) = (bucket.open(), Batch::new(Size::Small, 1));
+    let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
+    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm");
+    let path = object_store::path::Path::from(format!("orders/{}", encoded.pieces[0].name));
+    bucket.reader.put(&path, "something else".into()).await.expect("calm");
+    for rows in [None, Some(&encoded)] {
+        let fault = sink.commit(&CommitPermit::mint(prepared.clone()), rows).await.expect_err("not ours");
+        assert_eq!((fault.verdict, fault.code), (Verdict::Park, "object-differs"));
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_of_s3_has_its_code() {
+    let bucket = Bucket::new(None, 0);
+    let batch = Batch::new(Size::Small, 1);
+    let code = async |change: Value| {
+        let mut settings = bucket.settings("s3://lake/orders");
+        let fields = settings.as_object_mut().expect("an object");
+        fields.extend(change.as_object().expect("an object").clone());
+        let sink = open(&settings);
+        let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
+        let prepared = sink.prepare(batch.id, &encoded).await.expect("small batches need no request");
+        let fault = sink.commit(&CommitPermit::mint(prepared), Some(&encoded)).await.expect_err("refused");
+        assert!(!fault.to_string().contains("wrong-secret"), "{fault}");
+        let examined = sink.examine().await.into_iter().find_map(|finding| finding.result.err());
+        let examined = examined.expect("a check sees it too");
+        assert_eq!(examined.code, fault.code, "{examined}");
+        fault.code
+    };
+    assert_eq!(code(json!({ "secret_access_key": "wrong-secret" })).await, "bad-credentials");
+    assert_eq!(code(json!({ "access_key_id": "nobody" })).await, "bad-credentials");
+    assert_eq!(code(json!({ "url": "s3://nowhere/orders" })).await, "bucket-missing");
+    assert_eq!(code(json!({ "region": "eu-west-9" })).await, "wrong-region");
+    assert_eq!(
+        code(json!({ "endpoint": format!("http://127.0.0.1:{}", outflow_rig::free_port()) })).await,
+        "unreachable"
+    );
+    bucket.s3.remove_bucket("lake");
+    assert_eq!(code(json!({})).await, "bucket-missing");
+}
