@@ -1,6 +1,6 @@
 use crate::{cluster, opener::ConfiguredOpener, opener::plan, run};
 use outflow_api::{Finding, TopicId};
-use outflow_config::{Config, SystemEnvironment};
+use outflow_config::{Config, ConnectorConfig, SystemEnvironment};
 use outflow_driver::{LaneDefinition, Opener};
 use std::{error::Error, path::Path};
 
@@ -12,7 +12,8 @@ pub fn check(path: &Path, connect: bool) -> Result<(), Box<dyn Error>> {
     let mut failed = show(&open_all(&config));
     if connect {
         let cluster = cluster::open(&config)?;
-        failed += show(&cluster.examine(&cluster::topics(&config), &cluster::dead_letters(&config)));
+        let seen = cluster.examine(&cluster::topics(&config), &cluster::dead_letters(&config));
+        failed += show(&seen.into_iter().map(line).collect::<Vec<_>>());
         failed += show(&destinations(&config)?);
     }
     match failed {
@@ -22,44 +23,48 @@ pub fn check(path: &Path, connect: bool) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn show(findings: &[Finding]) -> usize {
-    for Finding { subject, result } in findings {
+/// What was looked at, and what was seen or is wrong.
+type Line = (String, Result<String, String>);
+
+fn show(lines: &[Line]) -> usize {
+    for (subject, result) in lines {
         match result {
             Ok(seen) => println!("ok    {subject}: {seen}"),
-            Err(fault) => println!("FAIL  {subject}: {fault}"),
+            Err(wrong) => println!("FAIL  {subject}: {wrong}"),
         }
     }
-    findings.iter().filter(|finding| finding.result.is_err()).count()
+    lines.iter().filter(|(_, result)| result.is_err()).count()
+}
+
+fn line(finding: Finding) -> Line {
+    (finding.subject, finding.result.map_err(|fault| fault.to_string()))
 }
 
 /// As the daemon will see it at its first start, but with topics whose ids are not known yet.
-fn definition(connector: &outflow_config::ConnectorConfig) -> LaneDefinition {
+fn definition(connector: &ConnectorConfig) -> LaneDefinition {
     let plan = plan(connector);
     let topics = plan.topics.iter().map(|topic| (topic.clone(), TopicId(0))).collect::<Vec<_>>();
     LaneDefinition::unsaved(&plan.name, &topics, &plan.identity, plan.pinned)
 }
 
-/// Models, templates and references: everything that needs no I/O.
-fn open_all(config: &Config) -> Vec<Finding> {
+/// Models, templates and references: everything that needs no I/O. A mistake is shown at the line that made it.
+fn open_all(config: &Config) -> Vec<Line> {
     let opener = ConfiguredOpener::new(&config.connectors);
-    let open = |connector: &outflow_config::ConnectorConfig| {
+    let open = |connector: &ConnectorConfig| {
         let result = opener.open(&definition(connector)).map(|_| "model and sink fit together".to_owned());
-        let result = result.map_err(|mut fault| {
-            fault.hint = connector.sink.problem(&fault).to_string();
-            fault
-        });
-        Finding { subject: format!("connector {}", connector.name), result }
+        let subject = format!("connector {}", connector.name);
+        (subject, result.map_err(|fault| connector.sink.problem(&fault).to_string()))
     };
     config.connectors.iter().map(open).collect()
 }
 
-fn destinations(config: &Config) -> Result<Vec<Finding>, Box<dyn Error>> {
+fn destinations(config: &Config) -> Result<Vec<Line>, Box<dyn Error>> {
     let opener = ConfiguredOpener::new(&config.connectors);
     let lanes: Vec<_> = config.connectors.iter().filter_map(|one| opener.open(&definition(one)).ok()).collect();
     Ok(run::runtime()?.block_on(async {
         let mut findings = Vec::new();
         for lane in lanes {
-            findings.extend(lane.sink.examine().await);
+            findings.extend(lane.sink.examine().await.into_iter().map(line));
         }
         findings
     }))

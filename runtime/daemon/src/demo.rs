@@ -117,7 +117,7 @@ async fn show(
 
 fn farewell(folder: &Path, status: &Status) {
     let summary = status.summary();
-    println!();
+    println!("\nDelivered by this start: {} rows, each of them once.", progress::rows_visible(&summary));
     progress::summary(&summary);
     let lake = folder.join("lake");
     println!(
