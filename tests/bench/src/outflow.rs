@@ -13,7 +13,6 @@ use std::{
 };
 
 const LIMIT: Duration = Duration::from_secs(600);
-const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// Rare enough to cost the daemon nothing on a machine with two cores.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -46,7 +45,7 @@ pub fn measure(workload: &Workload, round: u32) -> Delivered {
         visible.rows(&lake) >= workload.events
     });
     let (used, wall_s) = (usage(process.pid()), started.elapsed().as_secs_f64());
-    stop(&process);
+    process.kill();
     Delivered { usage: used, wall_s, files: format!("{}/**/*.parquet", lake.display()) }
 }
 
@@ -56,11 +55,6 @@ fn binary() -> PathBuf {
     let binary = own.with_file_name("outflow");
     assert!(binary.exists(), "{} is missing: cargo build --release -p outflow-daemon", binary.display());
     binary
-}
-
-fn stop(process: &Process) {
-    process.signal("TERM");
-    outflow_rig::wait_until("the daemon to stop", STOP_LIMIT, || !process.is_alive());
 }
 
 fn write_config(workload: &Workload, folder: &Path, lake: &Path, group: &str) -> PathBuf {
