@@ -23,6 +23,10 @@ impl Ranges {
         self.0.first().copied()
     }
 
+    pub fn last(&self) -> Option<OffsetRange> {
+        self.0.last().copied()
+    }
+
     pub fn is_open_ended(&self) -> bool {
         self.0.last().is_some_and(|range| range.next == Offset::OPEN)
     }

@@ -8,15 +8,14 @@ use outflow_api::{BatchId, LaneId, Offset, OffsetRange, Parked, TopicPartition};
 use std::collections::BTreeMap;
 
 impl Engine {
-    /// From its first undecided row on, the lane owes everything (P13); open rows are dropped. A batch that is not
-    /// being decided stays, as the first part of the debt: so `next` never passes over an undecided row.
+    /// From `next` on, the lane owes everything (P13); open rows are dropped. Not only from its first row on: after a
+    /// crash, rows between `next` and that one may be routed anew, and the live stream must find no gap in the debt. A
+    /// batch that is not being decided stays, as a part of the debt.
     pub(crate) fn fall_behind(&mut self, id: LaneId, out: &mut Vec<Action>) {
         let lane = self.lanes.get_mut(&id).expect("the caller saw it");
         for (key, partition) in &self.partitions {
-            // After a crash the reader may be behind what the lane has decided.
-            let next = lane.record.next.get(key).copied().unwrap_or(partition.position);
-            let first = lane.first_undecided(*key).unwrap_or(partition.position.max(next));
-            lane.owe(*key, OffsetRange::new(first, Offset::OPEN));
+            let next = lane.record.next.get(key).copied().unwrap_or(partition.floor);
+            lane.owe(*key, OffsetRange::new(next.max(partition.floor), Offset::OPEN));
         }
         if let Some(slot) = lane.slot.as_mut().filter(|slot| !matches!(slot.stage, Stage::Deciding { .. })) {
             slot.debt = true;

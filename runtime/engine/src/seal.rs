@@ -2,7 +2,7 @@ use crate::{
     Action, BatchSpec, Engine, PreparedBatch, Reason, Stop,
     lane::{Batch, Lane, Ready, Stage},
 };
-use outflow_api::{LaneId, OffsetRange, Prepared, TopicPartition};
+use outflow_api::{LaneId, OffsetRange, Prepared, Ranges, TopicPartition};
 use std::collections::BTreeMap;
 
 impl Engine {
@@ -36,10 +36,12 @@ impl Engine {
             })
     }
 
-    /// Over the limits, not merely old: more of it cannot wait.
+    /// Over the limits, all its versions together, not merely old: more of it cannot wait.
     pub(crate) fn is_full(&self, id: LaneId, lane: &Lane) -> bool {
         let limits = self.settings.flush(id);
-        lane.open.iter().any(|open| open.rows() >= limits.rows_max || open.bytes() >= limits.bytes_max)
+        let rows: u64 = lane.open.iter().map(|open| open.rows()).sum();
+        let bytes: u64 = lane.open.iter().map(|open| open.bytes()).sum();
+        rows >= limits.rows_max || bytes >= limits.bytes_max
     }
 
     pub(crate) fn seal(&mut self, id: LaneId, out: &mut Vec<Action>) {
@@ -55,7 +57,10 @@ impl Engine {
                 let next_version = lane.open.iter().filter_map(|later| later.parts.get(key)).map(|part| part.first);
                 let start = lane.record.next.get(key).copied().unwrap_or(partition.floor);
                 assert!(start <= part.first, "a row below `next` was taken");
-                (*key, OffsetRange::new(start, next_version.min().unwrap_or(partition.position)))
+                let covers = OffsetRange::new(start, next_version.min().unwrap_or(partition.position));
+                let owed = lane.record.owed.get(key).and_then(Ranges::last);
+                assert!(owed.is_none_or(|owed| owed.next <= start), "a live batch would swallow debt");
+                (*key, covers)
             })
             .collect();
         let (version, since_ms) = (open.version, open.since_ms);

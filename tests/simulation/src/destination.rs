@@ -134,7 +134,8 @@ impl Destination {
     }
 
     pub fn abort(&mut self, id: BatchId, checker: &Checker) -> Result<(), String> {
-        if self.batches.get(&id).is_some_and(|batch| batch.state != Visibility::Visible) {
+        let under_way = [Visibility::Staged, Visibility::Landing];
+        if self.batches.get(&id).is_some_and(|batch| under_way.contains(&batch.state)) {
             checker.may_go(id)?;
             self.kill(id);
         }
