@@ -16,8 +16,8 @@
 //! | MAP | an object | |
 //! | JSON | any value: its text as it came; `null` is null | |
 //!
-//! A moment is `YYYY-MM-DDTHH:MM:SS` with `T` or a blank, up to nine digits of a fraction (those beyond microseconds are
-//! dropped), and `Z`, `±HH:MM`, `±HHMM` or nothing, which means UTC; or whole milliseconds since 1970 as a number.
+//! A moment is `YYYY-MM-DDTHH:MM:SS` with `T` or a blank, up to nine digits of a fraction (those beyond microseconds
+//! are dropped), and `Z`, `±HH:MM`, `±HHMM` or nothing, which means UTC; or whole milliseconds since 1970 as a number.
 //!
 //! Whatever is written otherwise is `wrong-type`. `null` and a missing field are null; in a required column they are
 //! `missing-required`. Of a key that an object repeats, the last counts (each must fit); in MAP as well. `_unknown`

@@ -23,7 +23,8 @@ fn each_type_is_read_as_it_is_declared() {
         "a ARRAY<BIGINT>",
         "m MAP<VARCHAR, DOUBLE>",
     ]);
-    let text = r#" { "i":-7,"d":1.5e1,"b":true,"v":"a\u00e9\ud83d\ude00\n","day":"1970-01-02","t":"1970-01-01T00:00:01Z",
+    let text = r#" { "i":-7,"d":1.5e1,"b":true,"v":"a\u00e9\ud83d\ude00\n","day":"1970-01-02",
+        "t":"1970-01-01T00:00:01Z",
         "n":"-12345678901234567890123456789012.3400","j": [1, {"k": "x"}] ,"s":{"y":"z","extra":[{}]},"a":[1,null,3],
         "m":{"p":1,"q":null}} "#;
     let batch = batch(&model, &[text, r#"{"t":1500}"#]);

@@ -46,9 +46,11 @@ fn event(index: usize) -> String {
     let status = ["paid", "shipped", "pending"][index % 3];
     format!(
         r#"{{"id":{index},"status":"{status}","note":"note {} é","ratio":{index}.25,"paid":{},"day":"2024-02-{:02}",
-        "at":"2024-02-29T12:30:45.{index:06}Z","small":-{}.5,"total":{index}.99,"huge":"12345678901234567890.{index:010}",
+        "at":"2024-02-29T12:30:45.{index:06}Z","small":-{}.5,"total":{index}.99,
+        "huge":"12345678901234567890.{index:010}",
         "context":{{"a": [1, "x \" y"],
-        "b": {{}} }},"items":[{{"sku":"s{index}","price":{index}.10,"tags":["t",null]}}],"labels":{{"k":{index}}},"more":{index}}}"#,
+        "b": {{}} }},"items":[{{"sku":"s{index}","price":{index}.10,"tags":["t",null]}}],
+        "labels":{{"k":{index}}},"more":{index}}}"#,
         index * 7919,
         index.is_multiple_of(2),
         index % 28 + 1,
@@ -162,8 +164,10 @@ fn ndjson_holds_every_value_exactly() {
         let wanted = concat!(
             r#"{"id":1,"status":"shipped","note":"note 7919 é","ratio":1.25,"paid":false,"day":"2024-02-02","#,
             r#""at":"2024-02-29T12:30:45.000001Z","small":-1.50,"total":1.99,"huge":12345678901234567890.0000000001,"#,
-            r#""context":{"a":[1,"x \" y"],"b":{}},"items":[{"sku":"s1","price":1.10,"tags":["t",null]}],"labels":{"k":1},"#,
-            r#""_unknown":{"more":1},"_topic":"orders","_partition":2,"_offset":3,"_timestamp":"2023-11-14T22:13:20.001000Z"}"#,
+            r#""context":{"a":[1,"x \" y"],"b":{}},"items":[{"sku":"s1","price":1.10,"tags":["t",null]}],"#,
+            r#""labels":{"k":1},"#,
+            r#""_unknown":{"more":1},"_topic":"orders","_partition":2,"_offset":3,"#,
+            r#""_timestamp":"2023-11-14T22:13:20.001000Z"}"#,
         );
         assert_eq!(lines[1], wanted);
         assert!(lines.iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
