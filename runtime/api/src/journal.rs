@@ -95,7 +95,13 @@ pub struct LedgerRow {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LedgerEvent {
-    Decided { covers: BTreeMap<TopicPartition, OffsetRange>, version: Revision, rows: u64, rejected: u64, rows_hash: u64 },
+    Decided {
+        covers: BTreeMap<TopicPartition, OffsetRange>,
+        version: Revision,
+        rows: u64,
+        rejected: u64,
+        rows_hash: u64,
+    },
     Revealed,
     /// Proven never to become visible; its rows are owed again.
     Lost,

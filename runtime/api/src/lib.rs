@@ -33,8 +33,8 @@ pub use position::{Offset, OffsetRange, TopicId, TopicPartition};
 pub use ranges::Ranges;
 pub use record::{Headers, RecordBlock, RecordView, RowSlice, Rows};
 pub use sink::{
-    CommitOutcome, CommitPermit, Encoded, Guarantee, Identity, Origin, Piece, Prepared, SealedBatch, Sink, SinkContext,
-    SinkDescriptor, SweepReport, SweepScope, TOKEN_BYTES_MAX,
+    CommitOutcome, CommitPermit, Encoded, Guarantee, Identity, OpenSink, Origin, Piece, Prepared, SealedBatch, Sink,
+    SinkContext, SinkDescriptor, SweepReport, SweepScope, TOKEN_BYTES_MAX,
 };
 pub use source::{Source, SourceEvent};
 pub use sqltype::{SqlType, SqlTypeError, StructField};

@@ -42,9 +42,9 @@ impl Ranges {
         }
         let from = self.0.partition_point(|range| range.next < new.start);
         let to = self.0.partition_point(|range| range.start <= new.next);
-        let merged = self.0[from..to].iter().fold(new, |all, range| {
-            OffsetRange::new(all.start.min(range.start), all.next.max(range.next))
-        });
+        let merged = self.0[from..to]
+            .iter()
+            .fold(new, |all, range| OffsetRange::new(all.start.min(range.start), all.next.max(range.next)));
         self.0.splice(from..to, [merged]);
     }
 

@@ -101,7 +101,9 @@ pub enum CommitOutcome {
     /// The rows are needed and were not given. The engine reads the same rows again and repeats the call.
     NeedsRows,
     /// Rows (indices into the batch, rising) that the destination refuses for good; the others wait.
-    Rejected { rows: Vec<usize> },
+    Rejected {
+        rows: Vec<usize>,
+    },
     /// Proven by the sink itself: not visible, and made impossible to become visible. "Not there" is no proof.
     Lost,
 }
@@ -151,6 +153,9 @@ pub struct SweepReport {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Identity(pub String);
 
+/// Makes a sink from resolved settings.
+pub type OpenSink = fn(&serde_json::Value, SinkContext) -> Result<Arc<dyn Sink>, Fault>;
+
 /// The whole of what a connector crate exports, as one constant.
 pub struct SinkDescriptor {
     /// As in the config: `object_store`.
@@ -161,7 +166,7 @@ pub struct SinkDescriptor {
     /// From settings whose references are *not* resolved; refuses references in fields that say where.
     pub identity: fn(&serde_json::Value) -> Result<Identity, Fault>,
     /// From resolved settings. Unknown fields are errors that name what is allowed. No I/O.
-    pub open: fn(&serde_json::Value, SinkContext) -> Result<Arc<dyn Sink>, Fault>,
+    pub open: OpenSink,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,7 +10,10 @@ pub enum SqlType {
     Date,
     /// Microseconds since 1970 UTC.
     Timestamp,
-    Decimal { precision: u8, scale: u8 },
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
     Struct(Vec<StructField>),
     Array(Box<SqlType>),
     /// Keys are VARCHAR: JSON has no other.
