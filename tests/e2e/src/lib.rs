@@ -1,1 +1,22 @@
+//! The real program on a real broker, disturbed in every way, and counted by readers that are not ours.
+//!
+//! In: the release build of the daemon, servers from `outflow-rig`. Out: tests in `tests/laws`, one program, which
+//! take turns: a broker that is killed shares its machine with nobody.
 
+mod connector;
+mod daemon;
+mod lake;
+mod producer;
+mod site;
+mod topic;
+mod turn;
+mod watcher;
+
+pub use connector::Connector;
+pub use daemon::Daemon;
+pub use lake::{Count, Lake};
+pub use producer::{Producer, event};
+pub use site::Site;
+pub use topic::{Record, committed_offsets, ends, produce, records};
+pub use turn::{alone, beside_others};
+pub use watcher::{Seen, Watcher};

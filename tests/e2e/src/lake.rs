@@ -1,0 +1,110 @@
+use outflow_rig::{S3, python};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A destination, as our connector writes it and as others read it.
+#[derive(Clone)]
+pub enum Lake {
+    Folder(PathBuf),
+    Bucket { endpoint: String, path: String },
+}
+
+/// What DuckDB counts in the Parquet files that pyarrow lists.
+#[derive(Debug)]
+pub struct Count {
+    pub files: u64,
+    pub rows: u64,
+    /// Distinct (_topic, _partition, _offset).
+    pub keys: u64,
+    /// Distinct event numbers.
+    pub numbers: u64,
+    /// Some of the numbers below the expected count that are not there.
+    pub missing: Vec<i64>,
+    /// Some of the numbers that are there more than once.
+    pub doubled: Vec<i64>,
+    /// Some of the numbers that are not below the expected count.
+    pub foreign: Vec<i64>,
+}
+
+const PLACE: &str = include_str!("place.py");
+const COUNT: &str = include_str!("count.py");
+
+impl Lake {
+    pub fn bucket(s3: &S3, path: &str) -> Lake {
+        Lake::Bucket { endpoint: s3.endpoint(), path: path.to_owned() }
+    }
+
+    /// Settings of the sink, in YAML's flow style.
+    pub fn sink(&self) -> String {
+        match self {
+            Lake::Folder(path) => format!("url: \"{}\"", path.display()),
+            Lake::Bucket { endpoint, path } => format!(
+                "url: \"s3://{path}\", endpoint: \"{endpoint}\", allow_http: true, region: {}, \
+                 access_key_id: \"${{env:E2E_ACCESS_KEY_ID}}\", secret_access_key: \"${{env:E2E_SECRET_ACCESS_KEY}}\"",
+                S3::REGION
+            ),
+        }
+    }
+
+    /// For Python.
+    pub fn place(&self) -> String {
+        let place = match self {
+            Lake::Folder(path) => json!({ "path": path }),
+            Lake::Bucket { endpoint, path } => json!({
+                "path": path, "endpoint": endpoint, "region": S3::REGION,
+                "access_key": S3::ACCESS_KEY_ID, "secret_key": S3::SECRET_ACCESS_KEY,
+            }),
+        };
+        place.to_string()
+    }
+
+    /// `expected`: events are numbered from 0 to below it.
+    pub fn count(&self, expected: u64) -> Count {
+        let answer = python(&format!("{PLACE}\n{COUNT}"), &[&self.place(), &expected.to_string()]);
+        let answer: Value = serde_json::from_str(&answer).expect("the script prints JSON");
+        let number = |key: &str| answer[key].as_u64().expect("the script counts");
+        let list = |key: &str| {
+            let values = answer[key].as_array().expect("the script lists");
+            values.iter().filter_map(Value::as_i64).collect()
+        };
+        Count {
+            files: number("files"),
+            rows: number("rows"),
+            keys: number("keys"),
+            numbers: number("numbers"),
+            missing: list("missing"),
+            doubled: list("doubled"),
+            foreign: list("foreign"),
+        }
+    }
+
+    /// Files that a lister sees now. Folders only.
+    pub fn files(&self) -> usize {
+        let Lake::Folder(path) = self else { return 0 };
+        files_below(path)
+    }
+}
+
+impl Count {
+    /// # Panics
+    /// Unless every event is there exactly once, and nothing else.
+    pub fn assert_exactly_once(&self, expected: u64) {
+        let holds = [self.rows, self.keys, self.numbers] == [expected; 3]
+            && self.missing.is_empty()
+            && self.doubled.is_empty()
+            && self.foreign.is_empty();
+        assert!(holds, "{expected} events were produced; at the destination: {self:?}");
+    }
+}
+
+fn files_below(folder: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let count = |entry: fs::DirEntry| {
+        let path = entry.path();
+        if path.is_dir() { files_below(&path) } else { usize::from(path.extension().is_some_and(|e| e == "parquet")) }
+    };
+    entries.flatten().map(count).sum()
+}
