@@ -15,7 +15,7 @@ const COMMIT_LIMIT: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(1);
 
 pub(crate) fn fault(producer: &ShardProducer, error: KafkaError, doing: &str) -> Fault {
-    producer.poll(Duration::ZERO);
+    producer.poll(Duration::from_millis(20));
     fault::of_error(error, doing, producer.client().context())
 }
 

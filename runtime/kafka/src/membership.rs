@@ -65,18 +65,27 @@ impl ClientContext for Callbacks {
 
 impl ConsumerContext for Callbacks {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::Acquire) {
-            if let Err(error) = consumer.unassign() {
-                tracing::debug!("leaving the group: {error}");
-            }
-            return;
+            return answer(consumer, assigned, partitions);
         }
         let partitions = partitions.clone();
-        let decided = match error {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Decided::Assign(partitions),
-            _ => Decided::Revoke { partitions, lost: consumer.assignment_lost() },
+        let decided = match assigned {
+            true => Decided::Assign(partitions),
+            false => Decided::Revoke { partitions, lost: consumer.assignment_lost() },
         };
         self.decided.lock().unwrap_or_else(PoisonError::into_inner).push_back(decided);
+    }
+}
+
+/// The group waits for it, also while we are leaving.
+fn answer(consumer: &BaseConsumer<Callbacks>, assigned: bool, partitions: &TopicPartitionList) {
+    let answered = match assigned {
+        true => consumer.incremental_assign(partitions),
+        false => consumer.incremental_unassign(partitions),
+    };
+    if let Err(error) = answered {
+        tracing::debug!("leaving the group: {error}");
     }
 }
 
@@ -99,7 +108,7 @@ impl KafkaMembership {
                 None => return Ok(()),
                 Some(Decided::Assign(partitions)) => self.assign(&partitions, events)?,
                 Some(Decided::Revoke { partitions, lost: true }) => {
-                    self.give_up(&partitions);
+                    answer(&self.consumer, false, &partitions);
                     push(events, shards(&partitions), MembershipEvent::Lost);
                 }
                 Some(Decided::Revoke { partitions, lost: false }) => self.hand_over(partitions, events),
@@ -123,7 +132,7 @@ impl KafkaMembership {
     fn hand_over(&mut self, partitions: TopicPartitionList, events: &mut Vec<MembershipEvent>) {
         let shards = shards(&partitions);
         if shards.is_empty() {
-            return self.give_up(&partitions);
+            return answer(&self.consumer, false, &partitions);
         }
         let done = Arc::new(AtomicBool::new(false));
         let answer = Arc::clone(&done);
@@ -132,17 +141,27 @@ impl KafkaMembership {
         self.leaving.push(Leaving { partitions, done, deadline: Instant::now() + REVOKE_LIMIT });
     }
 
-    fn give_up(&self, partitions: &TopicPartitionList) {
-        if let Err(error) = self.consumer.incremental_unassign(partitions) {
-            tracing::debug!("giving up shards: {error}");
-        }
-    }
-
     fn release(&mut self) {
         let now = Instant::now();
         let over = |leaving: &mut Leaving| leaving.done.load(Ordering::Acquire) || now >= leaving.deadline;
         for leaving in self.leaving.extract_if(.., over).collect::<Vec<_>>() {
-            self.give_up(&leaving.partitions);
+            answer(&self.consumer, false, &leaving.partitions);
+        }
+    }
+
+    /// Answers what the group still waits for, and everything that is to come.
+    fn settle(&mut self) {
+        self.consumer.context().closing.store(true, Ordering::Release);
+        let noted =
+            std::mem::take(&mut *self.consumer.context().decided.lock().unwrap_or_else(PoisonError::into_inner));
+        for decided in noted {
+            match decided {
+                Decided::Assign(partitions) => answer(&self.consumer, true, &partitions),
+                Decided::Revoke { partitions, .. } => answer(&self.consumer, false, &partitions),
+            }
+        }
+        for leaving in self.leaving.drain(..) {
+            answer(&self.consumer, false, &leaving.partitions);
         }
     }
 
@@ -203,13 +222,7 @@ impl Membership for KafkaMembership {
     }
 
     fn leave(&mut self) {
-        self.consumer.context().closing.store(true, Ordering::Release);
-        self.leaving.clear();
-        let noted =
-            std::mem::take(&mut *self.consumer.context().decided.lock().unwrap_or_else(PoisonError::into_inner));
-        if !noted.is_empty() && self.consumer.unassign().is_err() {
-            tracing::debug!("leaving amid a rebalance");
-        }
+        self.settle();
         self.consumer.unsubscribe();
         self.consumer.poll(STEP);
     }
@@ -218,9 +231,6 @@ impl Membership for KafkaMembership {
 impl Drop for KafkaMembership {
     /// Closing waits for the group's last callback, which is answered by itself from now on.
     fn drop(&mut self) {
-        self.consumer.context().closing.store(true, Ordering::Release);
-        if self.consumer.unassign().is_err() {
-            tracing::debug!("closing amid a rebalance");
-        }
+        self.settle();
     }
 }

@@ -7,7 +7,10 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     error::RDKafkaErrorCode,
 };
-use rdkafka_sys::{self as sys, RDKafkaAdminOp, RDKafkaRespErr, rd_kafka_AclOperation_t as Operation};
+use rdkafka_sys::{
+    self as sys, RDKafkaAdminOp, RDKafkaRespErr, rd_kafka_AclOperation_t as Operation,
+    rd_kafka_consumer_group_state_t as State,
+};
 use std::{
     borrow::Cow,
     ffi::{CStr, CString, c_char, c_int, c_void},
@@ -320,5 +323,41 @@ unsafe fn read_description(_of: PhantomData<&Event>, topic: *const sys::rd_kafka
             may_write: may(Operation::RD_KAFKA_ACL_OPERATION_WRITE),
         };
         Described { name, found: Ok(found) }
+    }
+}
+
+/// Groups that somebody is in, or may be in, of any protocol. The Rust client's own list does not know the newer one.
+pub(crate) fn busy_groups(client: &NativeClient, limit: Duration) -> Result<Vec<String>, (RDKafkaErrorCode, String)> {
+    let queue = Queue::new(client);
+    // SAFETY: all arguments live through the calls, which copy what they keep; the options are destroyed here, once.
+    unsafe {
+        let options =
+            sys::rd_kafka_AdminOptions_new(client.ptr(), RDKafkaAdminOp::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS);
+        let mut refusal = [0; 256];
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, milliseconds(limit), refusal.as_mut_ptr(), 256);
+        sys::rd_kafka_ListConsumerGroups(client.ptr(), options, queue.0.as_ptr());
+        sys::rd_kafka_AdminOptions_destroy(options);
+    }
+    let Some(event) = queue.poll(limit + Duration::from_secs(1)) else {
+        return Err((RDKafkaErrorCode::OperationTimedOut, "no answer".to_owned()));
+    };
+    event.error().map_or_else(|| Ok(read_busy_groups(&event)), Err)
+}
+
+fn read_busy_groups(event: &Event) -> Vec<String> {
+    let mut count = 0;
+    // SAFETY: as in `read_descriptions`.
+    unsafe {
+        let result = sys::rd_kafka_event_ListConsumerGroups_result(event.0.as_ptr());
+        if result.is_null() {
+            return Vec::new();
+        }
+        let groups = sys::rd_kafka_ListConsumerGroups_result_valid(result, &mut count);
+        let busy = |group: &*const sys::rd_kafka_ConsumerGroupListing_t| {
+            let state = sys::rd_kafka_ConsumerGroupListing_state(*group);
+            !matches!(state, State::RD_KAFKA_CONSUMER_GROUP_STATE_EMPTY | State::RD_KAFKA_CONSUMER_GROUP_STATE_DEAD)
+        };
+        let name = |group| text(sys::rd_kafka_ConsumerGroupListing_group_id(group)).into_owned();
+        (0..count).map(|index| *groups.add(index)).filter(busy).map(name).collect()
     }
 }

@@ -160,35 +160,22 @@ fn wrong_setting(topic: &str, key: &str, is: &str, must: &str) -> Fault {
 /// Before the first record is read: nobody else may use the groups that show our positions, and a journal that is empty
 /// beside committed positions is a journal that was lost.
 pub(crate) fn admit(settings: &KafkaSettings, topics: &Topics, connectors: &[String]) -> Result<(), Fault> {
-    for connector in connectors {
-        refuse_members(topics, &group(connector))?;
-    }
+    let groups: Vec<String> = connectors.iter().map(|connector| group(connector)).collect();
+    refuse_members(topics, &groups)?;
     if !is_empty(settings, topics)? {
         return Ok(());
     }
-    for connector in connectors {
-        refuse_positions(settings, topics, &group(connector))?;
-    }
-    Ok(())
+    groups.iter().try_for_each(|group| refuse_positions(settings, topics, group))
 }
 
-fn refuse_members(topics: &Topics, group: &str) -> Result<(), Fault> {
-    let doing = format!("looking at group {group}");
-    let list = topics.client().fetch_group_list(Some(group), LIMIT);
-    let list = list.map_err(|error| fault::of_error(error, &doing, topics.log()))?;
-    for found in list.groups().iter().filter(|found| found.name() == group) {
-        let busy = !matches!(found.state(), "Empty" | "Dead" | "");
-        if busy || !found.members().is_empty() {
-            let hint = format!(
-                "group {group} has {} active members (state {}): something else, a Kafka Connect worker perhaps, runs \
-                 this connector; stop it first",
-                found.members().len(),
-                found.state()
-            );
-            return Err(Fault::halt("group-has-members", hint));
-        }
-    }
-    Ok(())
+fn refuse_members(topics: &Topics, groups: &[String]) -> Result<(), Fault> {
+    let busy = topics.busy_groups()?;
+    let Some(group) = groups.iter().find(|group| busy.contains(group)) else { return Ok(()) };
+    let hint = format!(
+        "group {group} has active members: something else, a Kafka Connect worker perhaps, runs this connector; stop \
+         it first (kafka-consumer-groups --describe --members --group {group} shows who)"
+    );
+    Err(Fault::halt("group-has-members", hint))
 }
 
 fn is_empty(settings: &KafkaSettings, topics: &Topics) -> Result<bool, Fault> {

@@ -12,7 +12,7 @@ use rdkafka::{
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Longer than a broker takes to come back, shorter than anybody's patience.
@@ -41,10 +41,14 @@ impl Topics {
         made.map_err(|error| fault::of_error(error, "making a client", &self.log))
     }
 
+    /// What the clients have to say is said while they are polled; asked for when a call has failed.
     pub(crate) fn log(&self) -> &ClientLog {
-        // What the clients have to say is said while they are polled.
-        while self.client.poll(Duration::ZERO).is_some() {}
-        while self.uncommitted.poll(Duration::ZERO).is_some() {}
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_millis(100) {
+            for client in [&self.client, &self.uncommitted] {
+                client.poll(Duration::from_millis(5));
+            }
+        }
         &self.log
     }
 
@@ -125,6 +129,11 @@ impl Topics {
             fault::of_error(error, &format!("asking for the bounds of topic {name}, partition {partition}"), self.log())
         })?;
         Ok(OffsetRange::new(Offset(start.min(end)), Offset(end)))
+    }
+
+    pub(crate) fn busy_groups(&self) -> Result<Vec<String>, Fault> {
+        native::busy_groups(self.client.client().native_client(), LIMIT)
+            .map_err(|(code, reason)| fault::of_code(code, "listing groups", self.log()).because(reason))
     }
 
     /// Settings of a topic by name; none where we may not see them.

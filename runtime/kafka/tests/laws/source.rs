@@ -56,7 +56,8 @@ fn ranges_chain_over_the_holes_of_compaction() {
     let started = Instant::now();
     let cluster = cluster(kafka, 1);
     let partition = partition(&cluster, &topic, 0);
-    let mut written = 0;
+    send(&producer, &topic, 0, "first", b"stays at offset 0");
+    let mut written = 1;
     loop {
         // New segments begin with new records: old ones are compacted sooner or later.
         (0..100).for_each(|row| send(&producer, &topic, 0, &format!("k{}", row % 5), b"v"));
