@@ -10,6 +10,7 @@ use std::{
 };
 
 const POLL_MAX: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What the reader says to the owner of a partition.
 pub(crate) enum Read {
@@ -79,10 +80,6 @@ impl Reading {
                             partitions.into_iter().filter(|(key, _)| self.assigned.insert(*key)).collect();
                         fresh.iter().for_each(|(key, _)| drop(self.owners.insert(*key, Arc::clone(&to))));
                         self.source.assign(&fresh)?;
-                        if self.is_paused {
-                            let keys: Vec<_> = fresh.iter().map(|(key, _)| *key).collect();
-                            self.source.pause(&keys);
-                        }
                     }
                     Command::Unassign(partitions) => {
                         let gone: Vec<_> = partitions.into_iter().filter(|key| self.assigned.remove(key)).collect();
@@ -92,30 +89,34 @@ impl Reading {
                     Command::Stop => return Ok(()),
                 }
             }
-            self.breathe();
+            if self.holds_breath() {
+                continue;
+            }
             self.source.poll(POLL_MAX, &mut events)?;
             events.drain(..).for_each(|event| self.hand_over(event));
         }
     }
 
+    /// While nothing is read there is time to wait for a command.
     fn command(&self) -> Option<Command> {
-        match self.commands.try_recv() {
+        let command = match self.is_paused {
+            true => self.commands.recv_timeout(PAUSE),
+            false => self.commands.try_recv().map_err(|error| match error {
+                mpsc::TryRecvError::Empty => mpsc::RecvTimeoutError::Timeout,
+                mpsc::TryRecvError::Disconnected => mpsc::RecvTimeoutError::Disconnected,
+            }),
+        };
+        match command {
             Ok(command) => Some(command),
-            Err(mpsc::TryRecvError::Empty) => None,
-            Err(mpsc::TryRecvError::Disconnected) => Some(Command::Stop),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
+            Err(mpsc::RecvTimeoutError::Disconnected) => Some(Command::Stop),
         }
     }
 
-    /// With hysteresis: pausing and resuming throws away what the client has fetched ahead.
-    fn breathe(&mut self) {
-        let keys = || self.assigned.iter().copied().collect::<Vec<_>>();
-        if !self.is_paused && self.budget.is_full() {
-            self.source.pause(&keys());
-            self.is_paused = true;
-        } else if self.is_paused && self.budget.has_room() {
-            self.source.resume(&keys());
-            self.is_paused = false;
-        }
+    /// Not asking is enough: what the client fetches ahead is bounded. Telling it to pause would throw that away.
+    fn holds_breath(&mut self) -> bool {
+        self.is_paused = if self.is_paused { !self.budget.has_room() } else { self.budget.is_full() };
+        self.is_paused
     }
 
     fn hand_over(&self, event: SourceEvent) {

@@ -288,8 +288,12 @@ impl ShardTask {
         let job = self.job(id, lane.clone(), kept, covers, spent);
         let (cores, budget) = (Arc::clone(&self.shared.cores), self.shared.budget.clone());
         let repeated = self.shared.status.repeats_of(&lane.connector);
+        // Columns take about as much as the records that they are made of.
+        let columns = budget.reserve(raw_bytes(&job.kept));
         self.tasks.spawn(async move {
-            let answer = match make(cores, job).await {
+            let made = make(cores, job).await;
+            drop(columns);
+            let answer = match made {
                 Ok(mut made) => {
                     let encoded = std::mem::take(&mut made.encoded);
                     let memory = budget.reserve(encoded.held_bytes());
@@ -411,6 +415,11 @@ fn tally(lane: LaneId, version: Revision, block: &RecordBlock, rows: &std::ops::
     let bytes = block.payload_bytes() * rows.len() / block.len().max(1);
     let (partition, first) = (block.partition(), block.offset(rows.start));
     Taken { lane, version, partition, first, rows: rows.len() as u64, bytes: bytes as u64 }
+}
+
+fn raw_bytes(kept: &[Kept]) -> usize {
+    let bytes = |slice: &RowSlice| slice.block.held_bytes() * slice.rows.len() / slice.block.len().max(1);
+    kept.iter().map(|kept| bytes(&kept.slice)).sum()
 }
 
 async fn make(cores: Arc<Semaphore>, job: Job) -> Result<Made, Fault> {
