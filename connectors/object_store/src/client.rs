@@ -89,6 +89,10 @@ fn gcs(settings: &Settings, bucket: &str) -> GoogleCloudStorageBuilder {
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_base_url(endpoint);
     }
+    if settings.anonymous {
+        // The client asks for a token when it writes, also where it was told not to sign.
+        builder = builder.with_bearer_token("anonymous");
+    }
     match &settings.service_account {
         Some(key) => builder.with_service_account_key(key),
         None => builder,

@@ -4,6 +4,8 @@ use twox_hash::XxHash64;
 
 /// What Hive, Spark, DuckDB and others read as null.
 pub const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+/// Where it is a folder's whole name, without `column=` before it.
+pub const NULL_AS_FOLDER: &str = "%5F_HIVE_DEFAULT_PARTITION__";
 
 const BYTES_MAX: usize = 150;
 

@@ -74,6 +74,8 @@ struct Answer {
     message: String,
     /// No answer at all: the innermost cause.
     cause: String,
+    /// From the service that tells a workload who it is, not from the store.
+    of_identity: bool,
 }
 
 /// Codes of S3, GCS and Azure in front, those of compatible stores behind.
@@ -121,12 +123,17 @@ pub fn of_bucket(place: &Place, act: Act, error: &Error) -> Fault {
         let hint = "the bucket is in another region: set region, and endpoint if there is one".to_owned();
         return park(Blame::Merchant, "wrong-region", hint);
     }
-    let unknown = matches!(error, Error::Unauthenticated { .. }) || answer.message.contains("failed to authenticate");
+    let unknown = answer.status == 401 || answer.message.contains("failed to authenticate");
+    if answer.of_identity && (400..500).contains(&answer.status) {
+        let hint = "this machine has no identity of its own there: give credentials in the settings".to_owned();
+        return park(Blame::Merchant, "bad-credentials", hint);
+    }
     if is(CREDENTIALS) || unknown {
         let hint = "the credentials are not accepted: expired, revoked or mistyped; renew them".to_owned();
         return park(Blame::Merchant, "bad-credentials", hint);
     }
-    if is(BUCKET_MISSING) || (act != Act::Look && matches!(error, Error::NotFound { .. })) {
+    let missing = answer.status == 404 || matches!(error, Error::NotFound { .. });
+    if is(BUCKET_MISSING) || (act != Act::Look && missing) {
         return park(Blame::Merchant, "bucket-missing", "the bucket is not there; create it, or mend url".to_owned());
     }
     if is(FULL) || answer.status == 507 {
@@ -135,7 +142,7 @@ pub fn of_bucket(place: &Place, act: Act, error: &Error) -> Fault {
     if is(THROTTLED) || answer.status == 429 {
         return retry("throttled", format!("{doing}: the store asks for fewer requests{told}"));
     }
-    if matches!(error, Error::PermissionDenied { .. }) {
+    if answer.status == 403 {
         let grant = act.grant(place);
         return park(Blame::Merchant, "access-denied", format!("the credentials lack {grant}; grant it"));
     }
@@ -194,7 +201,8 @@ fn answer(error: &Error) -> Answer {
     }
     let cause = if status == 0 && code.is_empty() { innermost.to_string() } else { String::new() };
     let cause = if cause.contains("://") { "the connection failed".to_owned() } else { cause };
-    Answer { status, code, message: short(&message), cause: short(&cause) }
+    let of_identity = ["token request", "169.254.", "security-credentials"].iter().any(|sign| text.contains(sign));
+    Answer { status, code, message: short(&message), cause: short(&cause), of_identity }
 }
 
 fn element(text: &str, name: &str) -> Option<String> {

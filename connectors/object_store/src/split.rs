@@ -27,7 +27,7 @@ const FOLDER_BYTES_MAX: usize = 230;
 
 /// Splits the rows by what the template says of them; sorted by key, rows in their order.
 pub fn split(template: &Template, pieces_max: usize, batch: &SealedBatch) -> Result<Vec<Part>, Fault> {
-    let mut groups = Groups { template, batch, pieces_max, by_values: HashMap::new(), keys: Vec::new() };
+    let mut groups = Groups { template, batch, pieces_max, by_key: HashMap::new(), keys: Vec::new() };
     let mut first_row = 0;
     let mut rows_of: Vec<Vec<RecordBatch>> = Vec::new();
     for record_batch in batch.batches.iter().filter(|batch| batch.num_rows() > 0) {
@@ -48,7 +48,8 @@ struct Groups<'a> {
     template: &'a Template,
     batch: &'a SealedBatch,
     pieces_max: usize,
-    by_values: HashMap<Vec<String>, u32>,
+    /// By the key itself: whatever comes to the same key belongs into the same object.
+    by_key: HashMap<String, u32>,
     keys: Vec<String>,
 }
 
@@ -71,7 +72,8 @@ impl Groups<'_> {
                 Some(group) => *group,
                 None => {
                     let text = |(code, column): (&u32, &Coded)| column.values[*code as usize].clone();
-                    let group = self.group(codes.iter().zip(&columns).map(text).collect())?;
+                    let values: Vec<String> = codes.iter().zip(&columns).map(text).collect();
+                    let group = self.group(&values)?;
                     by_codes.insert(codes.clone(), group);
                     group
                 }
@@ -81,8 +83,9 @@ impl Groups<'_> {
         Ok(groups)
     }
 
-    fn group(&mut self, values: Vec<String>) -> Result<u32, Fault> {
-        if let Some(group) = self.by_values.get(&values) {
+    fn group(&mut self, values: &[String]) -> Result<u32, Fault> {
+        let key = self.template.key(self.batch.id, &escape(&self.batch.connector), values.iter().map(String::as_str));
+        if let Some(group) = self.by_key.get(&key) {
             return Ok(*group);
         }
         if self.keys.len() == self.pieces_max {
@@ -96,7 +99,6 @@ impl Groups<'_> {
                 ),
             ));
         }
-        let key = self.template.key(self.batch.id, &escape(&self.batch.connector), values.iter().map(String::as_str));
         if key.len() > KEY_BYTES_MAX || key.split('/').any(|folder| folder.len() > FOLDER_BYTES_MAX) {
             return Err(Fault::park(
                 Blame::Us,
@@ -108,8 +110,8 @@ impl Groups<'_> {
             ));
         }
         let group = u32::try_from(self.keys.len()).expect("pieces_max is far below");
-        self.keys.push(key);
-        self.by_values.insert(values, group);
+        self.keys.push(key.clone());
+        self.by_key.insert(key, group);
         Ok(group)
     }
 
@@ -226,4 +228,91 @@ fn take_rows(record_batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch, 
     }
     take_record_batch(record_batch, &UInt32Array::from(rows))
         .map_err(|error| Fault::halt("rows-not-taken", "rows of a batch could not be sorted by key").because(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_schema::{Field as Column, Schema};
+    use outflow_api::{
+        BatchId, Generation, Incarnation, LaneId, Offset, OffsetRange, Origin, Shard, TopicId, TopicPartition,
+    };
+    use std::sync::Arc;
+
+    const HOUR: i64 = 60 * MICROS_PER_MINUTE;
+
+    fn batch() -> SealedBatch {
+        let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let columns = vec![Column::new("at", time, true), Column::new("country", DataType::Utf8, true)];
+        let schema = Arc::new(Schema::new(columns));
+        let rows = |times: Vec<Option<i64>>, countries: Vec<Option<&str>>| {
+            let times = TimestampMicrosecondArray::from(times).with_timezone("UTC");
+            let columns: Vec<ArrayRef> = vec![Arc::new(times), Arc::new(StringArray::from(countries))];
+            RecordBatch::try_new(Arc::clone(&schema), columns).expect("they fit")
+        };
+        let id = BatchId {
+            incarnation: Incarnation(1),
+            shard: Shard(0),
+            generation: Generation(1),
+            lane: LaneId(1),
+            seq: 1,
+        };
+        let origin = |topic: &str, partition, rows| Origin {
+            topic: topic.into(),
+            partition: TopicPartition { topic: TopicId(1), partition },
+            covers: OffsetRange::new(Offset(0), Offset(9)),
+            rows,
+        };
+        SealedBatch {
+            id,
+            connector: "orders".into(),
+            batches: vec![
+                rows(vec![Some(0), Some(25 * HOUR), Some(HOUR)], vec![Some("DE"), Some("a/b"), Some("DE")]),
+                rows(vec![None, Some(-1)], vec![None, Some("DE")]),
+            ],
+            origins: vec![origin("orders", 0, 0..4), origin("carts", 7, 4..5)],
+            timestamp_ms_max: 0,
+        }
+    }
+
+    fn parts(folders: &str, pieces_max: usize) -> Result<Vec<(String, usize)>, Fault> {
+        let batch = batch();
+        let template = Template::parse(Some(folders), None, ".parquet", &batch.batches[0].schema())?;
+        let rows = |part: &Part| part.batches.iter().map(RecordBatch::num_rows).sum();
+        let folder = |part: &Part| part.key.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned());
+        Ok(split(&template, pieces_max, &batch)?.iter().map(|part| (folder(part), rows(part))).collect())
+    }
+
+    fn found(folders: &str) -> Vec<(String, usize)> {
+        parts(folders, 10).expect("few objects")
+    }
+
+    fn expected(parts: &[(&str, usize)]) -> Vec<(String, usize)> {
+        parts.iter().map(|(folder, rows)| ((*folder).to_owned(), *rows)).collect()
+    }
+
+    #[test]
+    fn rows_go_by_their_own_time_in_utc() {
+        let days =
+            [("dt=1969-12-31", 1), ("dt=1970-01-01", 2), ("dt=1970-01-02", 1), ("dt=__HIVE_DEFAULT_PARTITION__", 1)];
+        assert_eq!(found("dt={at:%Y-%m-%d}"), expected(&days));
+        let null = "%5F_HIVE_DEFAULT_PARTITION__";
+        let hours = [null, "1969/12/31/23", "1970/01/01/00", "1970/01/01/01", "1970/01/02/01"].map(|hour| (hour, 1));
+        assert_eq!(found("{at:%Y/%m/%d/%H}"), expected(&hours));
+    }
+
+    #[test]
+    fn rows_go_by_their_own_values_and_where_they_come_from() {
+        let countries = [("c=DE", 3), ("c=__HIVE_DEFAULT_PARTITION__", 1), ("c=a%2Fb", 1)];
+        assert_eq!(found("c={country}"), expected(&countries));
+        assert_eq!(found("{topic}/{partition}"), expected(&[("carts/7", 1), ("orders/0", 4)]));
+        assert_eq!(found("{connector}/{shard}"), expected(&[("orders/0", 5)]));
+    }
+
+    #[test]
+    fn too_many_objects_park_the_lane() {
+        let fault = parts("c={country}", 2).expect_err("three countries");
+        assert_eq!(fault.code, "too-many-partitions");
+        assert!(fault.hint.contains("more than 2 objects"));
+    }
 }

@@ -1,4 +1,7 @@
-use crate::settings::wrong;
+use crate::{
+    escape::{NULL, NULL_AS_FOLDER},
+    settings::wrong,
+};
 use arrow_schema::{DataType, Schema};
 use outflow_api::{BatchId, Fault};
 
@@ -78,7 +81,12 @@ impl Template {
                 Part::Batch => key.push_str(&id.to_string()),
                 Part::Shard => key.push_str(&id.shard.0.to_string()),
                 Part::Connector => key.push_str(connector),
-                Part::Row(_) => key.push_str(values.next().expect("one value for each field")),
+                Part::Row(_) => {
+                    let value = values.next().expect("one value for each field");
+                    // A folder of this very name would be hidden from query engines: see `escape`.
+                    let hidden = value == NULL && (key.is_empty() || key.ends_with('/'));
+                    key.push_str(if hidden { NULL_AS_FOLDER } else { value });
+                }
             }
         }
         key.push_str(self.extension);

@@ -4,6 +4,7 @@
 
 mod azurite;
 mod connect;
+mod gcs;
 mod go;
 mod kafka;
 mod maven;
@@ -13,6 +14,7 @@ mod s3;
 
 pub use azurite::Azurite;
 pub use connect::{Connect, create_iceberg_table};
+pub use gcs::Gcs;
 pub use kafka::Kafka;
 pub use maven::maven_jars;
 pub use process::{Process, cache_folder, free_port, wait_until};

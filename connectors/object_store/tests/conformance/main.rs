@@ -2,6 +2,7 @@
 
 mod azure;
 mod folder;
+mod gcs;
 mod reader;
 mod s3;
 
