@@ -180,9 +180,10 @@ impl Engine {
     /// P17: a lane whose next batch is full while its last one still waits for the destination never blocks the shard.
     fn fall_where_reveals_hang(&mut self, out: &mut Vec<Action>) {
         let slow = |lane: &Lane| self.now_ms.saturating_sub(lane.reveal_since_ms) >= self.settings.slow_reveal_ms;
-        let hanging = self.lanes.iter().filter(|(id, lane)| {
-            lane.is_ready_but_blocked() && slow(lane) && !lane.is_behind() && self.is_full(**id, lane)
-        });
+        let hanging = self
+            .lanes
+            .iter()
+            .filter(|(id, lane)| lane.is_ready_but_blocked() && slow(lane) && self.is_full(**id, lane));
         let hanging: Vec<LaneId> = hanging.map(|(id, _)| *id).collect();
         hanging.into_iter().for_each(|id| self.fall_behind(id, out));
     }

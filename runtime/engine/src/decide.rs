@@ -2,7 +2,7 @@ use crate::{
     Action, Decision, Engine, Letters,
     lane::{Batch, Lane, Stage},
 };
-use outflow_api::{LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange, Pending, TopicPartition};
+use outflow_api::{LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange, Pending, Revision, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The transaction that is under way: at most one.
@@ -14,6 +14,7 @@ pub(crate) struct Deciding {
     /// Lanes whose refused rows it takes to the dead letters.
     pub refused: BTreeSet<LaneId>,
     pub ledger: Vec<LedgerRow>,
+    pub revisions_gone: Vec<Revision>,
 }
 
 impl Engine {
@@ -61,13 +62,14 @@ impl Engine {
             transaction.floors = floors.clone();
         }
         transaction.revisions = self.revisions.unwritten();
-        transaction.revisions_gone = self.forget_revisions(&floors);
+        transaction.revisions_gone = self.outlived_revisions();
         self.decided_at_ms = self.now_ms;
         if decision == Decision::default() {
             return;
         }
         let ledger = decision.transaction.ledger.clone();
-        self.deciding = Some(Deciding { lanes, floors, batches, refused, ledger });
+        let revisions_gone = decision.transaction.revisions_gone.clone();
+        self.deciding = Some(Deciding { lanes, floors, batches, refused, ledger, revisions_gone });
         out.push(Action::Append(decision));
     }
 

@@ -54,8 +54,14 @@ impl Revisions {
         later.min().unwrap_or(Offset::OPEN)
     }
 
-    pub fn written(&mut self) {
+    /// Only a transaction that is done forgets: should the journal refuse it, rows below its floors are read again.
+    pub fn written(&mut self, gone: &[Revision]) {
+        self.forget(gone);
         self.known.iter_mut().for_each(|known| known.journaled = true);
+    }
+
+    pub fn forget(&mut self, gone: &[Revision]) {
+        self.known.retain(|known| !gone.contains(&known.record.revision));
     }
 
     pub fn unwritten(&self) -> Vec<RevisionRecord> {
@@ -86,12 +92,13 @@ impl Engine {
         self.revisions.known.push(Known { record, journaled: false });
     }
 
-    /// Revisions that end below everything that may be read again: floors, debts, pending batches.
-    pub(crate) fn forget_revisions(&mut self, floors: &BTreeMap<TopicPartition, Offset>) -> Vec<Revision> {
+    /// Revisions that end below everything that may be read again: floors, debts, pending batches. The floors are
+    /// those of the journal: a lane that falls behind while higher ones are being written owes from there.
+    pub(crate) fn outlived_revisions(&self) -> Vec<Revision> {
         if self.revisions.known.len() < 2 {
             return Vec::new();
         }
-        let mut needed = floors.clone();
+        let mut needed: BTreeMap<TopicPartition, Offset> = self.floors().collect();
         for lane in self.lanes.values() {
             let records = lane.journaled.iter().chain([&lane.record]);
             for record in records {
@@ -103,6 +110,6 @@ impl Engine {
             }
         }
         let outlived = self.revisions.outlived(&needed);
-        self.revisions.known.drain(..outlived).map(|known| known.record.revision).collect()
+        self.revisions.known[..outlived].iter().map(|known| known.record.revision).collect()
     }
 }

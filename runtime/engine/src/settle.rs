@@ -8,14 +8,14 @@ use outflow_api::{CommitPermit, LedgerEvent, Prepared};
 impl Engine {
     /// It is decided: batches may be revealed, floors hold, forgotten lanes are gone.
     pub(crate) fn journal_done(&mut self, out: &mut Vec<Action>) {
-        let Some(Deciding { lanes, floors, batches, refused, .. }) = self.deciding.take() else {
+        let Some(Deciding { lanes, floors, batches, refused, revisions_gone, .. }) = self.deciding.take() else {
             return self.stop(Stop::Halt("the journal answered, and was not asked".into()), out);
         };
         for (key, floor) in floors {
             let partition = self.partitions.get_mut(&key).expect("partitions never go");
             (partition.floor, partition.journaled) = (floor, true);
         }
-        self.revisions.written();
+        self.revisions.written(&revisions_gone);
         for (id, record) in lanes {
             let lane = self.lanes.get_mut(&id).expect("a lane in a transaction stays");
             lane.journaled = record;
@@ -71,7 +71,7 @@ impl Lane {
 
     /// Undoes `enter_decision`; answers whether the batch has dead letters. `next` stays where it is, since the lane
     /// may have fallen behind or joined meanwhile: the batch is debt from now on.
-    fn leave_decision(&mut self) -> bool {
+    pub(crate) fn leave_decision(&mut self) -> bool {
         let Some(Batch { stage, version, covers, since_ms, .. }) = self.slot.take() else { return false };
         let Stage::Deciding { ready, spent } = stage else { unreachable!("the lane is in the transaction") };
         self.record.pending = None;
