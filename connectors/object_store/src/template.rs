@@ -191,7 +191,7 @@ fn check_time(text: &str, format: &str) -> Result<(), Fault> {
 
 fn allowed(schema: &Schema) -> String {
     let columns = schema.fields().iter().filter_map(|field| match field.data_type() {
-        kind if matches!(kind, DataType::Timestamp(..)) => Some(format!("{{{}:%Y-%m-%d}}", field.name())),
+        DataType::Timestamp(..) => Some(format!("{{{}:%Y-%m-%d}}", field.name())),
         kind if is_value(kind) => Some(format!("{{{}}}", field.name())),
         _ => None,
     });

@@ -156,3 +156,25 @@ async fn every_refusal_of_s3_has_its_code() {
     bucket.s3.remove_bucket("lake");
     assert_eq!(code(json!({})).await, "bucket-missing");
 }
+
+#[tokio::test]
+async fn ten_thousand_lanes_open_without_a_request() {
+    let nobody = format!("http://127.0.0.1:{}", outflow_rig::free_port());
+    let lane = |n: u32| {
+        open(&json!({
+            "url": format!("s3://bucket-{n}/orders"), "endpoint": nobody, "allow_http": true,
+            "access_key_id": format!("merchant-{n}"), "secret_access_key": "x",
+        }))
+    };
+    let before = resident_kb();
+    let lanes: Vec<Arc<dyn Sink>> = (0..10_000).map(lane).collect();
+    let per_lane = (resident_kb() - before) / 10;
+    println!("{} lanes, {per_lane} bytes each", lanes.len());
+    assert!(per_lane < 20_000, "a lane takes {per_lane} bytes before it does anything");
+}
+
+fn resident_kb() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("it is always there");
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).expect("a number of kB")
+}

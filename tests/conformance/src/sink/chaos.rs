@@ -214,7 +214,12 @@ impl World<'_> {
                 assert!(settled(&self.destination.visible().await, &batch), "{} is said to be there", batch.id);
                 self.known[index].done = true;
             }
-            Some(outcome) => panic!("{outcome:?} of a batch whose rows are all at hand"),
+            // From now on nothing of it may appear, just as if it had never been decided.
+            Some(CommitOutcome::Lost) => {
+                self.known[index].decided = false;
+                self.known[index].given_up = true;
+            }
+            Some(CommitOutcome::Rejected { rows }) => panic!("{} rows of a test were rejected", rows.len()),
         }
     }
 

@@ -20,7 +20,7 @@ impl Random {
         Random(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -29,7 +29,7 @@ impl Random {
     }
 
     pub fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
+        (self.number() % limit as u64) as usize
     }
 
     /// One time in `times`.
@@ -113,7 +113,7 @@ fn columns(rows: Range<i64>) -> RecordBatch {
     // Of little use to a compressor, so that many rows make a large object.
     let text = |row: i64| {
         let mut random = Random::new(row as u64);
-        Some((0..3).map(|_| format!("{:016x}", random.next())).collect::<String>())
+        Some((0..3).map(|_| format!("{:016x}", random.number())).collect::<String>())
     };
     let time = |row: i64| START_MICROS + (row % 2) * DAY_MICROS;
     let times = || TimestampMicrosecondArray::from_iter_values(numbers().map(time)).with_timezone("UTC");
