@@ -192,7 +192,9 @@ fn refuse_positions(settings: &KafkaSettings, topics: &Topics, group: &str) -> R
     let metadata = topics.client().fetch_metadata(None, LIMIT).map_err(trouble)?;
     let mut all = TopicPartitionList::new();
     for topic in metadata.topics().iter().filter(|topic| !topic.name().starts_with("__")) {
-        topic.partitions().iter().for_each(|partition| drop(all.add_partition(topic.name(), partition.id())));
+        for partition in topic.partitions() {
+            all.add_partition(topic.name(), partition.id());
+        }
     }
     if all.count() == 0 {
         return Ok(());

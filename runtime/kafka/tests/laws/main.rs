@@ -1,6 +1,7 @@
 //! The laws of the seams, on a real broker.
 
 mod common;
+mod conformance;
 mod journal;
 mod membership;
 mod prepare;

@@ -53,7 +53,7 @@ fn six() -> KafkaSettings {
 
 #[test]
 fn shards_are_shared_handed_over_and_taken_back() {
-    let settings = six();
+    let settings = KafkaSettings { session_timeout: Duration::from_secs(45), ..six() };
     let mut first = Member::join(&settings);
     until("all shards", &mut [&mut first], |members| members[0].owned.len() == 6);
     let mut second = Member::join(&settings);

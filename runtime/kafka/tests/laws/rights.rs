@@ -55,7 +55,7 @@ fn tls_and_both_kinds_of_passwords_work_with_exactly_the_rights_that_are_told() 
         kafka.allow(&["Write", "Describe"], &[&["--transactional-id", &settings.group], &prefix[..]].concat());
         cluster.prepare().expect("all rights are there");
         cluster.journal(Shard(0)).expect("the settings work").acquire().expect("all rights are there");
-        let findings = cluster.examine(&[topic.clone()], &[]);
+        let findings = cluster.examine(std::slice::from_ref(&topic), &[]);
         assert!(findings.iter().all(|finding| finding.result.is_ok()), "{findings:?}");
         let (mut source, mut watch) = (cluster.source().expect("the settings work"), Watch::default());
         let partition = partition(&cluster, &topic, 0);

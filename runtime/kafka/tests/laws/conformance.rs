@@ -1,0 +1,105 @@
+use crate::common::{LIMIT, STEP, unique, writer};
+use outflow_api::{Cluster, Journal, LedgerRow, Shard, Transaction};
+use outflow_conformance::journal::{Harness, laws, sample::DEAD_LETTER_TOPIC};
+use outflow_kafka::{KafkaCluster, KafkaSettings};
+use outflow_rig::Kafka;
+use rdkafka::{
+    Message, Offset as Place, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    producer::{BaseRecord, Producer},
+};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Instant,
+};
+
+const SHARDS: u32 = 24;
+
+struct OnKafka {
+    kafka: &'static Kafka,
+    settings: KafkaSettings,
+    cluster: KafkaCluster,
+    next: AtomicU32,
+}
+
+type Record = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+impl OnKafka {
+    /// All that is committed in one partition.
+    fn read(&self, topic: &str, partition: Shard) -> Vec<Record> {
+        let mut config = self.kafka.config();
+        config.set("group.id", unique("reader")).set("isolation.level", "read_committed");
+        let reader: BaseConsumer = config.set("enable.partition.eof", "true").create().expect("the settings are valid");
+        let mut list = TopicPartitionList::new();
+        let number = partition.0.cast_signed();
+        list.add_partition_offset(topic, number, Place::Beginning).expect("a valid place");
+        reader.assign(&list).expect("a valid assignment");
+        let (mut records, started) = (Vec::new(), Instant::now());
+        loop {
+            assert!(started.elapsed() < LIMIT, "{topic} has no end");
+            match reader.poll(STEP) {
+                Some(Ok(record)) => records.push((record.key().map(Vec::from), record.payload().map(Vec::from))),
+                Some(Err(KafkaError::PartitionEOF(_))) => return records,
+                Some(Err(error)) => panic!("{topic}: {error}"),
+                None => {}
+            }
+        }
+    }
+}
+
+impl Harness for OnKafka {
+    fn fresh_shard(&self) -> Shard {
+        let shard = self.next.fetch_add(1, Ordering::Relaxed);
+        assert!(shard < SHARDS, "the laws need more shards");
+        Shard(shard)
+    }
+
+    fn journal(&self, shard: Shard) -> Box<dyn Journal> {
+        self.cluster.journal(shard).expect("the settings work")
+    }
+
+    fn die_within(&self, shard: Shard, transaction: &Transaction) -> bool {
+        let producer = writer(self.kafka, Some(&format!("{}-{}", self.settings.group, shard.0)));
+        producer.begin_transaction().expect("the broker answers");
+        for entry in outflow_journal::encode(transaction) {
+            let record = BaseRecord::to(&self.settings.journal_topic).partition(shard.0.cast_signed());
+            let mut record: BaseRecord<'_, [u8], [u8]> = record.key(entry.key.as_slice());
+            record.payload = entry.value.as_deref();
+            producer.send(record).map_err(|(error, _)| error).expect("there is room");
+        }
+        producer.flush(LIMIT).expect("the broker answers");
+        true
+    }
+
+    fn ledger(&self, shard: Shard) -> Option<Vec<LedgerRow>> {
+        let barrier = outflow_journal::barrier(0).key;
+        let records = self.read(&self.settings.ledger_topic, shard);
+        let rows = records.iter().filter(|(key, _)| key.as_deref() != Some(&barrier));
+        let row = |(key, value): &Record| {
+            let (key, value) = (key.as_deref().expect("a key"), value.as_deref().expect("a value"));
+            outflow_journal::decode_ledger(key, value).expect("a row of ours")
+        };
+        Some(rows.map(row).collect())
+    }
+
+    fn dead_letters(&self, shard: Shard) -> Option<Vec<Vec<u8>>> {
+        let own = format!("{}/", shard.0).into_bytes();
+        let values = self.read(DEAD_LETTER_TOPIC, shard).into_iter().filter_map(|(_, value)| value);
+        Some(values.filter(|value| value.starts_with(&own)).collect())
+    }
+}
+
+#[test]
+fn the_laws_of_a_journal_hold() {
+    let kafka = Kafka::shared();
+    kafka.create_topic(DEAD_LETTER_TOPIC, SHARDS.cast_signed(), &[]);
+    let settings = crate::common::settings(kafka, SHARDS);
+    let cluster = KafkaCluster::new(settings.clone()).expect("the settings are valid");
+    cluster.prepare().expect("the broker is ours");
+    let harness = OnKafka { kafka, settings, cluster, next: AtomicU32::new(0) };
+    for (name, law) in laws() {
+        println!("{name}");
+        law(&harness);
+    }
+}
