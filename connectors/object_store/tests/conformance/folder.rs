@@ -1,7 +1,7 @@
 use crate::{PARTITIONS, open, reader::rows_of};
 use async_trait::async_trait;
-use outflow_api::Sink;
-use outflow_conformance::sink::{self, Destination};
+use outflow_api::{CommitOutcome, CommitPermit, Sink};
+use outflow_conformance::sink::{self, Batch, Destination, Size};
 use serde_json::json;
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 use tempfile::TempDir;
@@ -78,4 +78,33 @@ async fn a_folder_that_is_closed_names_itself() {
     let fault = findings.into_iter().find_map(|finding| finding.result.err()).expect("a file is no folder");
     assert_eq!(fault.code, "not-a-folder");
     assert!(fault.hint.contains(&file.display().to_string()));
+}
+
+#[tokio::test]
+async fn staged_files_that_are_gone_are_written_again_from_their_rows() {
+    let folder = Folder::new(PARTITIONS[1]);
+    let (sink, batch) = (folder.open(), Batch::new(Size::Small, 1));
+    let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
+    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm");
+    fs::remove_dir_all(folder.folder.path().join("lake/.outflow-staging")).expect("it is there");
+    let permit = CommitPermit::mint(prepared);
+    assert_eq!(sink.commit(&permit, None).await.expect("calm"), CommitOutcome::NeedsRows);
+    assert_eq!(sink.commit(&permit, Some(&encoded)).await.expect("calm"), CommitOutcome::Committed);
+    assert_eq!(folder.open().commit(&permit, None).await.expect("calm"), CommitOutcome::AlreadyCommitted);
+    assert!(sink::settled(&folder.visible().await, &batch));
+}
+
+#[tokio::test]
+async fn ndjson_is_a_line_for_each_row_and_the_same_file_each_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = folder.path().display().to_string();
+    let sink = open(&json!({ "url": url, "file": { "type": "ndjson", "compression": "none" } }));
+    let batch = Batch::new(Size::Small, 1);
+    let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
+    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm");
+    sink.commit(&CommitPermit::mint(prepared), None).await.expect("calm");
+    let text = fs::read_to_string(folder.path().join(format!("{}.ndjson", batch.id))).expect("it is visible");
+    let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line is JSON"));
+    let rows: Vec<i64> = rows.map(|row| row["row"].as_i64().expect("every row has it")).collect();
+    assert_eq!(rows, batch.rows.collect::<Vec<_>>());
 }

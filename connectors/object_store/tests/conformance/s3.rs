@@ -178,3 +178,20 @@ fn resident_kb() -> usize {
     let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("it is always there");
     line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).expect("a number of kB")
 }
+
+#[tokio::test]
+async fn an_upload_that_has_expired_is_written_whole_from_its_rows() {
+    let bucket = Bucket::new(PARTITIONS[1], 0);
+    let (sink, batch) = (bucket.open(), Batch::new(Size::Large, 1));
+    let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
+    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm");
+    // As a lifecycle rule does.
+    sink.abort(&prepared).await.expect("calm");
+    let permit = CommitPermit::mint(prepared);
+    assert_eq!(sink.commit(&permit, None).await.expect("calm"), CommitOutcome::NeedsRows);
+    assert_eq!(sink.commit(&permit, Some(&encoded)).await.expect("calm"), CommitOutcome::Committed);
+    // This server takes a completion for done as soon as an object is there.
+    let again = bucket.open().commit(&permit, None).await.expect("calm");
+    assert!(matches!(again, CommitOutcome::Committed | CommitOutcome::AlreadyCommitted), "{again:?}");
+    assert!(sink::settled(&bucket.visible().await, &batch));
+}
