@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-pub const KILLS_TEST: u32 = 10;
+const KILLS_TEST: u32 = 10;
 const KILLS_LONG: u32 = 50;
 const SEEDS_TEST: u64 = 10_000;
 const SEEDS_LONG: u64 = 100_000;
@@ -26,7 +26,7 @@ pub fn test(report: &mut Report) {
         report.tests("tests", &mut cargo("test --workspace --exclude outflow-e2e --no-fail-fast"));
         simulation::run(report, Some(SEEDS_TEST), None);
         simulation::mutants(report, "all", None, None);
-        end_to_end(report, None, KILLS_TEST);
+        run_end_to_end(report, None, KILLS_TEST);
     }
 }
 
@@ -34,20 +34,26 @@ pub fn long(report: &mut Report) {
     if is_ready(report) {
         simulation::run(report, Some(SEEDS_LONG), None);
         simulation::mutants(report, "all", None, None);
-        end_to_end(report, None, KILLS_LONG);
+        run_end_to_end(report, None, KILLS_LONG);
         record(report).expect("the record can be written");
     }
 }
 
-pub fn end_to_end(report: &mut Report, name: Option<&str>, kills: u32) {
-    if report.check("build the daemon", &mut cargo("build --release --quiet -p outflow-daemon")) {
+pub fn end_to_end(report: &mut Report, name: Option<&str>) {
+    if is_ready(report) {
+        run_end_to_end(report, name, KILLS_TEST);
+    }
+}
+
+fn run_end_to_end(report: &mut Report, name: Option<&str>, kills: u32) {
+    if report.build("build the daemon", &mut cargo("build --release --quiet -p outflow-daemon")) {
         let mut command = cargo("test --release -p outflow-e2e --no-fail-fast");
         report.tests("end to end", command.args(name).env("OUTFLOW_KILLS", kills.to_string()));
     }
 }
 
 pub fn bench(quick: bool, json: bool) -> ExitCode {
-    if let Some(missing) = tools::missing(true) {
+    if let Some(missing) = tools::missing(&["go", "npm"]) {
         println!("{missing}");
         return ExitCode::FAILURE;
     }
@@ -61,7 +67,7 @@ pub fn bench(quick: bool, json: bool) -> ExitCode {
 }
 
 fn is_ready(report: &mut Report) -> bool {
-    let missing = tools::missing(true);
+    let missing = tools::missing(&[]);
     if let Some(missing) = &missing {
         println!("{missing}");
         report.add("tools", 0, 1, Duration::ZERO);

@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         Task::Long => commands::long(&mut report),
         Task::Sim { seeds, seed, mutant: None } => simulation::run(&mut report, seeds, seed),
         Task::Sim { seeds, seed, mutant: Some(name) } => simulation::mutants(&mut report, &name, seeds, seed),
-        Task::E2e { name } => commands::end_to_end(&mut report, name.as_deref(), commands::KILLS_TEST),
+        Task::E2e { name } => commands::end_to_end(&mut report, name.as_deref()),
         Task::Bench { quick, json } => return commands::bench(quick, json),
     }
     report.finish()

@@ -27,6 +27,11 @@ impl Report {
         Report { steps: Vec::new() }
     }
 
+    /// Runs a command that others need: its success shows nothing yet.
+    pub fn build(&mut self, name: &str, command: &mut Command) -> bool {
+        self.step(name, command, |ended| if ended.success { (0, 0) } else { (0, 1) })
+    }
+
     /// Runs a command that passes or fails as one.
     pub fn check(&mut self, name: &str, command: &mut Command) -> bool {
         self.step(name, command, |ended| if ended.success { (1, 0) } else { (0, 1) })

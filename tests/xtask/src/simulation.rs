@@ -19,7 +19,7 @@ const PROFILE: &str = "simulation";
 
 /// The honest sources.
 pub fn run(report: &mut Report, seeds: Option<u64>, seed: Option<u64>) {
-    if report.check("build the simulation", &mut build(&root())) {
+    if report.build("build the simulation", &mut build(&root())) {
         let binary = root().join("target").join(PROFILE).join("outflow-simulation");
         report.check("simulation", Command::new(binary).args(arguments(seeds, seed, DEFAULT_SEEDS)));
     }

@@ -29,9 +29,9 @@ const SERVERS: [Tool; 6] = [
 ];
 
 /// Says what is missing, all at once, and how to get it.
-pub fn missing(with_servers: bool) -> Option<String> {
-    let servers = if with_servers { SERVERS.as_slice() } else { &[] };
-    let missing: Vec<&Tool> = BUILD.iter().chain(servers).filter(|tool| !is_usable(tool)).collect();
+pub fn missing(not_needed: &[&str]) -> Option<String> {
+    let needed = BUILD.iter().chain(&SERVERS).filter(|tool| !not_needed.contains(&tool.name));
+    let missing: Vec<&Tool> = needed.filter(|tool| !is_usable(tool)).collect();
     if missing.is_empty() {
         return None;
     }
