@@ -12,6 +12,7 @@ mod log;
 mod options;
 mod process;
 mod rng;
+pub mod small;
 mod world;
 
 pub use catalogue::Catalogue;

@@ -1,9 +1,9 @@
-//! `outflow-simulation --seeds N [--from S] | --seed K [--trace]`: runs worlds, prints the first that fails.
+//! `outflow-simulation --seeds N [--from S] | --seed K [--trace] | --small`: runs worlds, prints the first that fails.
 
-use outflow_simulation::{Options, Rng, run};
+use outflow_simulation::{Options, Rng, run, small};
 use std::{process::ExitCode, time::Instant};
 
-const USAGE: &str = "outflow-simulation --seeds N [--from S] | --seed K [--trace]";
+const USAGE: &str = "outflow-simulation --seeds N [--from S] | --seed K [--trace] | --small";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     match (number("--seeds"), number("--seed")) {
         (Some(seeds), None) => many(number("--from").unwrap_or(1), seeds),
         (None, Some(seed)) => one(seed, words.iter().any(|word| word == "--trace")),
+        (None, None) if words.iter().any(|word| word == "--small") => all_small(),
         _ => {
             eprintln!("usage: {USAGE}");
             ExitCode::from(2)
@@ -49,6 +50,20 @@ fn one(seed: u64, tells: bool) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(why) => fail(seed, &why),
+    }
+}
+
+fn all_small() -> ExitCode {
+    let started = Instant::now();
+    match small::all(0..small::PATTERNS) {
+        Ok(small::Tally { cases, steps }) => {
+            println!("{cases} small cases passed: {steps} steps, {:.1} s", started.elapsed().as_secs_f64());
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            println!("small case failed: {why}");
+            ExitCode::FAILURE
+        }
     }
 }
 

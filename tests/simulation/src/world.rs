@@ -161,7 +161,7 @@ impl World {
         Err(format!("not reached after all faults stopped: {what}; unfinished rows: {unfinished:?}"))
     }
 
-    fn is_settled(&self) -> bool {
+    pub fn is_settled(&self) -> bool {
         let settled = |journal: usize| {
             let state = self.journals[journal].truth();
             let at_end =
@@ -258,7 +258,7 @@ impl World {
         self.tell(journal, Event::PartitionsAdded(BTreeMap::from([(key, Offset::ZERO)])));
     }
 
-    fn start(&mut self, journal: usize) -> Result<(), String> {
+    pub fn start(&mut self, journal: usize) -> Result<(), String> {
         self.owners += 1;
         let owner = self.owners;
         if let Some(decision) = self.journals[journal].fence(owner)
@@ -348,7 +348,7 @@ impl World {
         Ok(())
     }
 
-    fn hear(&mut self, process: &mut Process, answer: Answer) -> Result<(), String> {
+    pub fn hear(&mut self, process: &mut Process, answer: Answer) -> Result<(), String> {
         let told = self.tells.then(|| format!("{answer:?}"));
         let actions = process.hear(self.now_ms, answer);
         if let Some(told) = told {
@@ -402,7 +402,7 @@ impl World {
         Ok(())
     }
 
-    fn fetch(&mut self, process: &mut Process) -> Result<(), String> {
+    pub fn fetch(&mut self, process: &mut Process) -> Result<(), String> {
         let readable = process.readable(&self.log);
         if readable.is_empty() || process.stopped.is_some() {
             return self.hear(process, Answer::bare(Event::Tick));
