@@ -1,0 +1,152 @@
+//! Do the laws find a sink that breaks them? One in memory, sound or with one flaw.
+
+use arrow_array::{cast::AsArray, types::Int64Type};
+use async_trait::async_trait;
+use outflow_api::{
+    BatchId, Blame, CommitOutcome, CommitPermit, Encoded, Fault, Finding, Piece, Prepared, SealedBatch, Sink,
+    SweepReport, SweepScope,
+};
+use outflow_conformance::sink::{self, Destination};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Flaw {
+    None,
+    ShowsWhatIsPrepared,
+    WritesAgain,
+    AcceptsAnyToken,
+    NeverLooks,
+    SweepsWhatIsPending,
+}
+
+#[derive(Default)]
+struct Store {
+    staged: BTreeMap<String, Vec<i64>>,
+    visible: BTreeMap<String, Vec<i64>>,
+}
+
+#[derive(Clone)]
+struct Memory {
+    store: Arc<Mutex<Store>>,
+    place: u8,
+    flaw: Flaw,
+}
+
+impl Memory {
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self, prepared: &Prepared) -> Result<String, Fault> {
+        let id = prepared.id.to_string();
+        if self.flaw == Flaw::AcceptsAnyToken || prepared.token == [&[self.place], id.as_bytes()].concat() {
+            return Ok(id);
+        }
+        Err(Fault::park(Blame::Us, "other-destination", "not prepared here"))
+    }
+}
+
+fn rows_of(encoded: &Encoded) -> Vec<i64> {
+    let bytes = encoded.pieces[0].bytes.concat();
+    bytes.chunks(8).map(|chunk| i64::from_le_bytes(chunk.try_into().expect("eight bytes"))).collect()
+}
+
+#[async_trait]
+impl Sink for Memory {
+    fn encode(&self, batch: &SealedBatch) -> Result<Encoded, Fault> {
+        let rows = batch.batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().iter());
+        let bytes: Vec<u8> = rows.flat_map(|row| row.to_le_bytes()).collect();
+        let piece = Piece { name: batch.id.to_string(), rows: batch.row_count() as u64, bytes: vec![bytes.into()] };
+        Ok(Encoded { pieces: vec![piece], rejected: Vec::new() })
+    }
+
+    async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<Prepared, Fault> {
+        let mut store = self.store();
+        store.staged.insert(id.to_string(), rows_of(encoded));
+        if self.flaw == Flaw::ShowsWhatIsPrepared {
+            store.visible.insert(id.to_string(), rows_of(encoded));
+        }
+        Ok(Prepared { id, token: [&[self.place], id.to_string().as_bytes()].concat().into() })
+    }
+
+    async fn commit(&self, permit: &CommitPermit, encoded: Option<&Encoded>) -> Result<CommitOutcome, Fault> {
+        let id = self.check(permit.prepared())?;
+        if encoded.is_some_and(|encoded| encoded.pieces[0].name != id) {
+            return Err(Fault::park(Blame::Us, "rows-differ", "another batch"));
+        }
+        let mut store = self.store();
+        let again = self.flaw == Flaw::WritesAgain && encoded.is_some();
+        if store.visible.contains_key(&id) && !again {
+            return Ok(CommitOutcome::AlreadyCommitted);
+        }
+        let Some(rows) = store.staged.get(&id).cloned().or_else(|| encoded.map(rows_of)) else {
+            let blind = self.flaw == Flaw::NeverLooks;
+            return Ok(if blind { CommitOutcome::AlreadyCommitted } else { CommitOutcome::NeedsRows });
+        };
+        let name = if store.visible.contains_key(&id) { format!("{id}-again") } else { id };
+        store.visible.insert(name, rows);
+        Ok(CommitOutcome::Committed)
+    }
+
+    async fn abort(&self, prepared: &Prepared) -> Result<(), Fault> {
+        let id = self.check(prepared)?;
+        self.store().staged.remove(&id);
+        Ok(())
+    }
+
+    async fn sweep(&self, scope: &SweepScope) -> Result<SweepReport, Fault> {
+        let begins = format!("{:016x}-{:04x}-", scope.incarnation.0, scope.shard.0);
+        let limit = format!("{begins}{:012x}", scope.below.0);
+        let kept = |id: &str| scope.keep.iter().any(|kept| kept.id.to_string() == id);
+        let spares = self.flaw != Flaw::SweepsWhatIsPending;
+        let mut store = self.store();
+        let before = store.staged.len();
+        store.staged.retain(|id, _| !id.starts_with(&begins) || *id >= limit || (spares && kept(id)));
+        Ok(SweepReport { removed: (before - store.staged.len()) as u64 })
+    }
+
+    async fn examine(&self) -> Vec<Finding> {
+        vec![Finding { subject: "memory".to_owned(), result: Ok("it is there".to_owned()) }]
+    }
+}
+
+#[async_trait]
+impl Destination for Memory {
+    fn open(&self) -> Arc<dyn Sink> {
+        Arc::new(self.clone())
+    }
+
+    fn open_elsewhere(&self) -> Arc<dyn Sink> {
+        Arc::new(Memory { store: Arc::default(), place: 2, flaw: self.flaw })
+    }
+
+    async fn visible(&self) -> BTreeMap<String, Vec<i64>> {
+        self.store().visible.clone()
+    }
+}
+
+/// Whether a law is broken.
+async fn is_found(flaw: Flaw) -> bool {
+    let laws = tokio::spawn(async move { sink::all(&Memory { store: Arc::default(), place: 1, flaw }).await });
+    laws.await.is_err()
+}
+
+#[tokio::test]
+async fn a_sound_sink_keeps_every_law_and_each_flaw_breaks_one() {
+    assert!(!is_found(Flaw::None).await);
+    let flaws = [Flaw::ShowsWhatIsPrepared, Flaw::WritesAgain, Flaw::AcceptsAnyToken, Flaw::NeverLooks];
+    for flaw in flaws.into_iter().chain([Flaw::SweepsWhatIsPending]) {
+        assert!(is_found(flaw).await, "{flaw:?} was not found");
+    }
+}
+
+#[tokio::test]
+async fn a_sound_sink_survives_every_sequence() {
+    for seed in 0..6 {
+        let memory = Memory { store: Arc::default(), place: 1, flaw: Flaw::None };
+        sink::chaos(Arc::new(memory), seed, 200).await;
+    }
+}
