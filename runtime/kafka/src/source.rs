@@ -249,9 +249,16 @@ impl Seats {
             return Ok(());
         }
         self.doubts_at = now + DOUBT_PAUSE;
-        let doubted = self.standings.iter().filter(|(_, standing)| standing.doubt.is_some());
-        let answers: Vec<_> =
-            doubted.map(|(partition, standing)| (*partition, self.look(*partition, standing))).collect();
+        let mut answers = Vec::new();
+        for (partition, standing) in self.standings.iter().filter(|(_, standing)| standing.doubt.is_some()) {
+            let answer = self.look(*partition, standing);
+            let unreachable = answer.as_ref().is_err_and(|fault| matches!(fault.verdict, Verdict::Retry { .. }));
+            answers.push((*partition, answer));
+            // The others would wait for the same brokers, each for its own time-out.
+            if unreachable {
+                break;
+            }
+        }
         for (partition, answer) in answers {
             match answer {
                 Ok(()) => drop(self.standings.get_mut(&partition).map(|standing| standing.doubt = None)),
