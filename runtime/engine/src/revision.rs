@@ -92,21 +92,22 @@ impl Engine {
         self.revisions.known.push(Known { record, journaled: false });
     }
 
-    /// Revisions that end below everything that may be read again: floors, debts, pending batches. The floors are
-    /// those of the journal: a lane that falls behind while higher ones are being written owes from there.
+    /// Revisions that end below everything that may be read again: floors, debts, batches. The floors are those of the
+    /// journal: a lane that falls behind while higher ones are being written owes from there. Batches count before
+    /// they are decided: one that was sealed at a lower floor covers what is below today's.
     pub(crate) fn outlived_revisions(&self) -> Vec<Revision> {
         if self.revisions.known.len() < 2 {
             return Vec::new();
         }
         let mut needed: BTreeMap<TopicPartition, Offset> = self.floors().collect();
         for lane in self.lanes.values() {
-            let records = lane.journaled.iter().chain([&lane.record]);
-            for record in records {
-                let owed = record.owed.iter().filter_map(|(key, owed)| Some((*key, owed.first()?.start)));
-                let pending = record.pending.iter().flat_map(|pending| &pending.covers);
-                for (key, start) in owed.chain(pending.map(|(key, range)| (*key, range.start))) {
-                    needed.entry(key).and_modify(|need| *need = start.min(*need)).or_insert(start);
-                }
+            let records = || lane.journaled.iter().chain([&lane.record]);
+            let owed = records().flat_map(|record| &record.owed);
+            let owed = owed.filter_map(|(key, owed)| Some((*key, owed.first()?.start)));
+            let pending = records().filter_map(|record| record.pending.as_ref()).map(|pending| &pending.covers);
+            let covers = pending.chain(lane.slot.iter().map(|batch| &batch.covers)).flatten();
+            for (key, start) in owed.chain(covers.map(|(key, range)| (*key, range.start))) {
+                needed.entry(key).and_modify(|need| *need = start.min(*need)).or_insert(start);
             }
         }
         let outlived = self.revisions.outlived(&needed);
