@@ -18,7 +18,8 @@ pub fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     log::start(&config.worker.log);
     let cluster = cluster::open(&config)?;
     let (stop, stopping) = watch::channel(false);
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let worked = runtime.block_on(async {
         stop_on_signal(stop)?;
         let status = Status::default();
         let shown = tokio::spawn(progress::log(status.clone(), PROGRESS_EVERY));
@@ -26,7 +27,10 @@ pub fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         shown.abort();
         progress::summary(&status.summary());
         worked
-    })
+    });
+    // A call that hangs in a client's library must not hold up the end: all that counts is in the journal.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    worked
 }
 
 pub fn runtime() -> Result<Runtime, std::io::Error> {

@@ -261,7 +261,8 @@ impl ShardTask {
 
     fn source_failed(&mut self, partition: TopicPartition, fault: &Fault) {
         let topic = self.lanes.topic_name(partition.topic);
-        tracing::error!(shard = self.shard.0, %topic, partition = partition.partition, code = fault.code, %fault, "the partition cannot be read");
+        let number = partition.partition;
+        tracing::error!(%topic, partition = number, code = fault.code, %fault, "the partition cannot be read");
         self.shared.reader.unassign(vec![partition]);
         self.shared.status.shard(self.shard, |shard| {
             shard.partitions.entry(partition).or_default().failed = Some(fault.to_string());

@@ -60,7 +60,9 @@ const AGAIN_FIRST: Duration = Duration::from_millis(250);
 const AGAIN_LONGEST: Duration = Duration::from_secs(20);
 const TOPICS_EVERY: Duration = Duration::from_secs(10);
 const BOUNDS_EVERY: Duration = Duration::from_secs(2);
-const REPORT_EVERY: Duration = Duration::from_secs(5);
+const REPORT_EVERY: Duration = Duration::from_secs(15);
+/// For goodbyes: who does not answer by then is left standing.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 const MEMBERSHIP_POLL: Duration = Duration::from_millis(200);
 
 enum News {
@@ -83,8 +85,10 @@ impl Worker {
     /// something is wrong that only a person or a new process can mend.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), Fault> {
         let cluster = Arc::clone(&self.cluster);
+        let names: Vec<String> = self.plans.iter().map(|plan| plan.name.clone()).collect();
         let prepared = blocking(move || {
             cluster.prepare()?;
+            cluster.admit(&names)?;
             Ok((cluster.source()?, cluster.source()?, cluster.membership()?))
         });
         let (source, second, mut membership) = prepared.await?;
@@ -129,12 +133,14 @@ impl Worker {
         let result = office.run(inbox, stop).await;
         leave.store(true, Ordering::Relaxed);
         reader.stop();
-        let _ = blocking(move || {
+        let joined = blocking(move || {
             let _ = membership_thread.join();
             let _ = reader_thread.join();
             Ok(())
-        })
-        .await;
+        });
+        if tokio::time::timeout(LEAVE_MAX, joined).await.is_err() {
+            tracing::warn!("the group does not let go: others will notice by the session's time-out");
+        }
         result
     }
 
@@ -193,7 +199,7 @@ impl Office {
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.own_due(),
                 _ = topics.tick() => self.refresh_topics().await,
                 _ = bounds.tick() => self.ask_bounds(),
-                _ = report.tick() => self.report(),
+                _ = report.tick() => self.report().detach_all(),
                 _ = stop.wait_for(|stop| *stop) => return self.drain().await,
             }
         }
@@ -349,7 +355,8 @@ impl Office {
     }
 
     /// Offsets for people's tools: what every lane has decided.
-    fn report(&self) {
+    fn report(&self) -> JoinSet<()> {
+        let mut reports = JoinSet::new();
         let summary = self.shared.status.summary();
         let floors = summary.shards.values().flat_map(|shard| &shard.partitions);
         let floors: BTreeMap<_, _> = floors.map(|(key, partition)| (*key, partition.floor)).collect();
@@ -359,13 +366,14 @@ impl Office {
                 floors.iter().filter(|(key, _)| topics.contains(&key.topic)).map(|(key, at)| (*key, *at)).collect();
             let (cluster, connector) = (Arc::clone(&self.worker.cluster), wanted.connector.clone());
             if !own.is_empty() {
-                tokio::task::spawn_blocking(move || {
+                reports.spawn_blocking(move || {
                     if let Err(fault) = cluster.report(&connector, &own) {
                         tracing::debug!(connector, %fault, "group offsets not reported");
                     }
                 });
             }
         }
+        reports
     }
 
     async fn drain(mut self) -> Result<(), Fault> {
@@ -377,12 +385,13 @@ impl Office {
             tokio::select! {
                 Some(ended) = self.tasks.join_next() => self.ended(ended)?,
                 () = sleep_until(deadline) => {
-                    tracing::warn!("the drain's time is over: what is not delivered yet is read again by the next owner");
+                    tracing::warn!("the drain's time is over: the rest is read again by the next owner");
                     return Ok(());
                 }
             }
         }
-        self.report();
+        let reports = self.report();
+        let _ = tokio::time::timeout(LEAVE_MAX, reports.join_all()).await;
         Ok(())
     }
 }
