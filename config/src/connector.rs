@@ -34,6 +34,8 @@ pub struct DeadLetters {
     pub topic: String,
     /// If the topic has to be created; as many as there are shards by default.
     pub partitions: Option<u32>,
+    /// More of a batch than this, in percent, parks the lane: a wrong model must not empty a topic into it.
+    pub percent_max: u64,
 }
 
 const KEYS: [&str; 7] = ["connector", "topics", "format", "model", "flush", "dead_letters", "sink"];
@@ -96,7 +98,7 @@ fn topics(section: &Section<'_>) -> Option<Vec<String>> {
 }
 
 fn dead_letters(connector: &Section<'_>, topics: &[String]) -> Option<DeadLetters> {
-    let section = connector.section("dead_letters", &["topic", "partitions"])?;
+    let section = connector.section("dead_letters", &["topic", "partitions", "percent_max"])?;
     let node = section.require("topic", "name the topic: `dead_letters: { topic: orders.dead }`")?;
     let topic = section.text("topic", names::topic)?;
     if topics.contains(&topic) {
@@ -104,5 +106,6 @@ fn dead_letters(connector: &Section<'_>, topics: &[String]) -> Option<DeadLetter
         section.report.note(node.at, problem.hint("choose another topic for them"));
     }
     let partitions = section.number("partitions", limits::DEAD_LETTER_PARTITIONS, 1) as u32;
-    Some(DeadLetters { topic, partitions: section.get("partitions").map(|_| partitions) })
+    let percent_max = section.number("percent_max", limits::DEAD_LETTER_PERCENT, limits::DEAD_LETTER_PERCENT_DEFAULT);
+    Some(DeadLetters { topic, partitions: section.get("partitions").map(|_| partitions), percent_max })
 }

@@ -59,5 +59,8 @@ pub const COLUMN_NAME_MAX: usize = 300;
 pub const PATH_MAX: usize = 16;
 /// Brokers create more only by mistake.
 pub const DEAD_LETTER_PARTITIONS: RangeInclusive<u64> = 1..=1_024;
+/// Of batches of a thousand rows or more.
+pub const DEAD_LETTER_PERCENT: RangeInclusive<u64> = 0..=100;
+pub const DEAD_LETTER_PERCENT_DEFAULT: u64 = 10;
 /// Deeper settings are a mistake of indentation.
 pub const SETTINGS_DEPTH_MAX: usize = 16;

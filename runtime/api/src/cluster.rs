@@ -9,6 +9,9 @@ pub trait Cluster: Send + Sync {
     /// Creates what is missing of our own topics (journal, ledger) and checks the settings of what is there.
     fn prepare(&self) -> Result<(), Fault>;
 
+    /// Creates the dead letter topics that are missing: name, and partitions if they were asked for.
+    fn provide(&self, dead_letters: &[(String, Option<u32>)]) -> Result<(), Fault>;
+
     /// Asked before the first record is read: is anything else at work under these connectors' names, or is their
     /// journal lost?
     fn admit(&self, _connectors: &[String]) -> Result<(), Fault> {

@@ -23,6 +23,7 @@ pub fn plan(connector: &ConnectorConfig) -> ConnectorPlan {
         topics: connector.topics.clone(),
         identity: connector.sink.identity.clone(),
         pinned: pinned(connector),
+        dead_letters: connector.dead_letters.as_ref().map(|dead| (dead.topic.clone(), dead.partitions)),
     }
 }
 
@@ -49,6 +50,7 @@ impl Opener for ConfiguredOpener {
         };
         let settings =
             resolve(&settings, &SystemEnvironment).map_err(|problem| wrong_definition(problem.to_string()))?;
+        let dead_letters = today.and_then(|today| today.dead_letters.as_ref());
         let identity = Identity(definition.identity.clone());
         let sink = (descriptor.open)(&settings, SinkContext { identity, decoder: Arc::clone(&decoder) })?;
         Ok(OpenLane {
@@ -56,7 +58,8 @@ impl Opener for ConfiguredOpener {
             decoder,
             sink,
             flush: limits(today.map_or(&Flush::default(), |today| &today.flush)),
-            dead_letters: today.and_then(|today| Some(today.dead_letters.as_ref()?.topic.clone())),
+            dead_letters: dead_letters.map(|dead| dead.topic.clone()),
+            reject_percent_max: dead_letters.map_or(100, |dead| dead.percent_max),
         })
     }
 }

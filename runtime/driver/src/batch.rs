@@ -8,8 +8,8 @@ use crate::{
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 use outflow_api::{
-    BatchId, DeadLetter, Encoded, Fault, Offset, OffsetRange, Origin, RecordView, Rows, SealedBatch, Shard, TopicId,
-    TopicPartition,
+    BatchId, Blame, DeadLetter, Encoded, Fault, Offset, OffsetRange, Origin, RecordView, Rows, SealedBatch, Shard,
+    TopicId, TopicPartition,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -105,7 +105,7 @@ impl Job {
                 if spent.contains(&index) {
                     continue;
                 }
-                let Some(letter) = self.letter(&record, code, message) else { continue };
+                let letter = self.letter(&record, code, message)?;
                 bytes += letter_bytes(&letter);
                 if !letters.is_empty() && (letters.len() == LETTERS_MAX || bytes > LETTERS_BYTES_MAX) {
                     return Ok(Err(CutAt(index)));
@@ -125,10 +125,17 @@ impl Job {
         }))
     }
 
-    fn letter(&self, record: &RecordView<'_>, code: &str, message: &str) -> Option<DeadLetter> {
-        let to = self.lane.dead_letters.as_deref()?;
+    fn letter(&self, record: &RecordView<'_>, code: &str, message: &str) -> Result<DeadLetter, Fault> {
         let topic = self.topics.get(&record.partition.topic).map_or("unknown", |name| name);
-        Some(letter(to, &self.lane.connector, self.shard, topic, record, &Cause { code, message }))
+        let Some(to) = self.lane.dead_letters.as_deref() else {
+            let (partition, offset) = (record.partition.partition, record.offset.0);
+            let hint = format!(
+                "the record at {topic}/{partition} offset {offset} does not fit ({code}: {message}), and there is no \
+                 topic for dead letters: add `dead_letters: {{ topic: … }}` to the connector, or mend its model"
+            );
+            return Err(Fault::park(Blame::Us, "record-rejected", hint));
+        };
+        Ok(letter(to, &self.lane.connector, self.shard, topic, record, &Cause { code, message }))
     }
 
     /// Takes rows that were rejected before out of the columns as well. Answers their indices.

@@ -17,8 +17,10 @@ pub struct OpenLane {
     pub decoder: Arc<dyn Decoder>,
     pub sink: Arc<dyn Sink>,
     pub flush: FlushLimits,
-    /// Where records go that fit nowhere; without it they are counted and dropped, because the config says so.
+    /// Where records go that do not fit; without it the first of them parks the lane.
     pub dead_letters: Option<String>,
+    /// How much of a batch may go there, in percent.
+    pub reject_percent_max: u64,
 }
 
 /// All lanes of all revisions that rows may still be routed by.

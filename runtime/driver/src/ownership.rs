@@ -75,15 +75,12 @@ pub(crate) async fn recover(
         lanes.add(definitions);
         Event::Revised { revision, content: content.into() }
     });
-    settings.flush_of = lanes
-        .newest()
-        .into_iter()
-        .flat_map(|newest| &newest.lanes)
-        .filter_map(|definition| {
-            let open = lanes.get(definition.id(), definition.version()).ok()?;
-            Some((definition.id(), open.flush))
-        })
-        .collect();
+    for definition in lanes.newest().into_iter().flat_map(|newest| &newest.lanes) {
+        if let Ok(open) = lanes.get(definition.id(), definition.version()) {
+            settings.flush_of.insert(definition.id(), open.flush);
+            settings.reject_percent_of.insert(definition.id(), open.reject_percent_max);
+        }
+    }
     let starts = starts(partitions, &recovered, catch_up).await?;
     let mut actions = Vec::new();
     let mut engine = Engine::recover(settings, recovered, &starts, 0, &mut actions);

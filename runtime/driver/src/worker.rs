@@ -34,6 +34,8 @@ pub struct ConnectorPlan {
     pub identity: Identity,
     /// What a row becomes and where it goes: journaled with every revision. No secrets.
     pub pinned: serde_json::Value,
+    /// Topic, and its partitions if they were asked for.
+    pub dead_letters: Option<(String, Option<u32>)>,
 }
 
 #[derive(Clone)]
@@ -86,9 +88,11 @@ impl Worker {
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), Fault> {
         let cluster = Arc::clone(&self.cluster);
         let names: Vec<String> = self.plans.iter().map(|plan| plan.name.clone()).collect();
+        let dead_letters: Vec<_> = self.plans.iter().filter_map(|plan| plan.dead_letters.clone()).collect();
         let prepared = blocking(move || {
             cluster.prepare()?;
             cluster.admit(&names)?;
+            cluster.provide(&dead_letters)?;
             Ok((cluster.source()?, cluster.source()?, cluster.membership()?))
         });
         let (source, second, mut membership) = prepared.await?;

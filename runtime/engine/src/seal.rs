@@ -73,7 +73,7 @@ impl Engine {
     pub(crate) fn prepared(&mut self, batch: PreparedBatch, out: &mut Vec<Action>) {
         let PreparedBatch { id, token, covers, rows, rejected, rows_hash, letter_bytes, rest } = batch;
         let prepared = Prepared { id, token };
-        let percent = self.settings.reject_percent_max;
+        let percent = self.settings.reject_percent(id.lane);
         let now_ms = self.now_ms;
         if self.pending(id).is_some() {
             return; // the answer came twice, and the batch is decided: its staging must stay
@@ -99,7 +99,7 @@ impl Engine {
         let refused: u64 = ready.rejected.values().map(|offsets| offsets.len() as u64).sum();
         if rows + refused >= 1_000 && refused * 100 > (rows + refused) * percent {
             let hint = format!(
-                "{refused} of {} rows do not fit the model: mend the model, or raise the share that may go to the dead letters",
+                "{refused} of {} rows do not fit the model: mend it, or raise the share for the dead letters",
                 rows + refused
             );
             self.park(id.lane, Reason { code: "too-many-rejects".into(), hint }, out);

@@ -32,6 +32,8 @@ pub struct Settings {
     /// More rejected rows per hundred than this, of a thousand rows or more, park the lane: a wrong model must not
     /// empty a topic into the dead letters.
     pub reject_percent_max: u64,
+    /// Lanes with a share of their own.
+    pub reject_percent_of: BTreeMap<LaneId, u64>,
     pub lanes_per_decision_max: usize,
     pub bytes_per_decision_max: usize,
 }
@@ -51,6 +53,7 @@ impl Settings {
             join_offsets: 10_000,
             slow_reveal_ms: 10_000,
             reject_percent_max: 10,
+            reject_percent_of: BTreeMap::new(),
             lanes_per_decision_max: 1_000,
             bytes_per_decision_max: 3 << 20,
         }
@@ -58,5 +61,9 @@ impl Settings {
 
     pub fn flush(&self, lane: LaneId) -> FlushLimits {
         self.flush_of.get(&lane).copied().unwrap_or(self.flush)
+    }
+
+    pub fn reject_percent(&self, lane: LaneId) -> u64 {
+        self.reject_percent_of.get(&lane).copied().unwrap_or(self.reject_percent_max)
     }
 }

@@ -28,6 +28,10 @@ impl Cluster for KafkaCluster {
         prepare::prepare(&self.settings, &self.topics)
     }
 
+    fn provide(&self, dead_letters: &[(String, Option<u32>)]) -> Result<(), Fault> {
+        prepare::provide(&self.settings, &self.topics, dead_letters)
+    }
+
     fn admit(&self, connectors: &[String]) -> Result<(), Fault> {
         prepare::admit(&self.settings, &self.topics, connectors)
     }

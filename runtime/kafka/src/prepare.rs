@@ -35,10 +35,27 @@ pub(crate) fn prepare(settings: &KafkaSettings, topics: &Topics) -> Result<(), F
     for (name, configs) in [(&settings.journal_topic, &JOURNAL[..]), (&settings.ledger_topic, &LEDGER[..])] {
         match topics.describe(&[name], LIMIT)?.remove(0) {
             Ok(_) => {}
-            Err(Code::UnknownTopicOrPartition) => create(settings, topics, name, configs, brokers)?,
+            Err(Code::UnknownTopicOrPartition) => create(settings, topics, name, settings.shards, configs, brokers)?,
             Err(code) => return Err(fault::of_code(code, &format!("topic {name}"), topics.log())),
         }
         check(settings, topics, name, configs)?;
+    }
+    Ok(())
+}
+
+/// With the broker's own settings: how long dead letters are kept is the platform's affair.
+pub(crate) fn provide(
+    settings: &KafkaSettings,
+    topics: &Topics,
+    dead_letters: &[(String, Option<u32>)],
+) -> Result<(), Fault> {
+    let metadata = topics.client().fetch_metadata(None, LIMIT);
+    let metadata = metadata.map_err(|error| fault::of_error(error, "connecting", topics.log()))?;
+    for (name, partitions) in dead_letters {
+        if let Err(Code::UnknownTopicOrPartition) = topics.describe(&[name], LIMIT)?.remove(0) {
+            let partitions = partitions.unwrap_or(settings.shards);
+            create(settings, topics, name, partitions, &[], metadata.brokers().len())?;
+        }
     }
     Ok(())
 }
@@ -47,12 +64,13 @@ fn create(
     settings: &KafkaSettings,
     topics: &Topics,
     name: &str,
+    partitions: u32,
     configs: &[(&str, &str)],
     brokers: usize,
 ) -> Result<(), Fault> {
     let replication = settings.replication.map_or(brokers.clamp(1, 3), usize::from);
     let replication = i32::try_from(replication).unwrap_or(1);
-    let partitions = settings.shards.cast_signed();
+    let partitions = partitions.cast_signed();
     let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication));
     let topic = configs.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
     let topic = if replication >= 3 { topic.set("min.insync.replicas", "2") } else { topic };

@@ -165,6 +165,13 @@ impl Cluster for LocalCluster {
         self.shared.in_setup(|| self.shared.check_format())
     }
 
+    fn provide(&self, dead_letters: &[(String, Option<u32>)]) -> Result<(), Fault> {
+        for (name, partitions) in dead_letters {
+            self.shared.topic_or_new(name, partitions.unwrap_or(self.shared.shards))?;
+        }
+        Ok(())
+    }
+
     fn source(&self) -> Result<Box<dyn Source>, Fault> {
         Ok(Box::new(LocalSource::new(Arc::clone(&self.shared))))
     }
