@@ -37,7 +37,7 @@ impl World {
             What::Prepare { spec, rows, spent } => vec![self.prepare(spec, rows, spent, process, luck)],
             What::Append(decision) => vec![self.append(process, decision, luck)?],
             What::Reveal { pending, read_rows } => {
-                self.reveal(process, pending, *read_rows, luck)?.into_iter().collect()
+                self.reveal(process, pending, *read_rows && !call.ghost, luck)?.into_iter().collect()
             }
             What::ReadDebt { batch, owed, spent } => vec![self.read_debt(process, *batch, owed, spent)],
             What::Abort { prepared } => {
