@@ -2,6 +2,7 @@ use outflow_rig::{S3, python};
 use serde_json::{Value, json};
 use std::{
     fs,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -31,6 +32,8 @@ pub struct Count {
 
 const PLACE: &str = include_str!("place.py");
 const COUNT: &str = include_str!("count.py");
+const NUMBERS: &str =
+    "print([n for one in listing(system()) for n in read(system(), one.path, ['number'])['number'].to_pylist()])";
 
 impl Lake {
     pub fn bucket(s3: &S3, path: &str) -> Lake {
@@ -61,24 +64,15 @@ impl Lake {
         place.to_string()
     }
 
-    /// `expected`: events are numbered from 0 to below it.
+    /// Of events that are numbered from 0 to below `expected`.
     pub fn count(&self, expected: u64) -> Count {
-        let answer = python(&format!("{PLACE}\n{COUNT}"), &[&self.place(), &expected.to_string()]);
-        let answer: Value = serde_json::from_str(&answer).expect("the script prints JSON");
-        let number = |key: &str| answer[key].as_u64().expect("the script counts");
-        let list = |key: &str| {
-            let values = answer[key].as_array().expect("the script lists");
-            values.iter().filter_map(Value::as_i64).collect()
-        };
-        Count {
-            files: number("files"),
-            rows: number("rows"),
-            keys: number("keys"),
-            numbers: number("numbers"),
-            missing: list("missing"),
-            doubled: list("doubled"),
-            foreign: list("foreign"),
-        }
+        count(&[self], 0..expected)
+    }
+
+    /// Event numbers, row by row.
+    pub fn numbers(&self) -> Vec<i64> {
+        let answer = python(&format!("{PLACE}\n{NUMBERS}"), &[&self.place()]);
+        serde_json::from_str(&answer).expect("the script prints JSON")
     }
 
     /// Files that a lister sees now. Folders only.
@@ -88,9 +82,32 @@ impl Lake {
     }
 }
 
+/// All lakes together hold events of these numbers.
+pub fn count(lakes: &[&Lake], numbers: Range<u64>) -> Count {
+    let (from, to) = (numbers.start.to_string(), numbers.end.to_string());
+    let places: Vec<String> = lakes.iter().map(|lake| lake.place()).collect();
+    let args: Vec<&str> = [&places[0], &from, &to].into_iter().chain(&places[1..]).map(String::as_str).collect();
+    let answer = python(&format!("{PLACE}\n{COUNT}"), &args);
+    let answer: Value = serde_json::from_str(&answer).expect("the script prints JSON");
+    let number = |key: &str| answer[key].as_u64().expect("the script counts");
+    let list = |key: &str| {
+        let values = answer[key].as_array().expect("the script lists");
+        values.iter().filter_map(Value::as_i64).collect()
+    };
+    Count {
+        files: number("files"),
+        rows: number("rows"),
+        keys: number("keys"),
+        numbers: number("numbers"),
+        missing: list("missing"),
+        doubled: list("doubled"),
+        foreign: list("foreign"),
+    }
+}
+
 impl Count {
     /// # Panics
-    /// Unless every event is there exactly once, and nothing else.
+    /// Unless so many events are there, each exactly once, and nothing else.
     pub fn assert_exactly_once(&self, expected: u64) {
         let holds = [self.rows, self.keys, self.numbers] == [expected; 3]
             && self.missing.is_empty()

@@ -14,7 +14,7 @@ mod watcher;
 
 pub use connector::Connector;
 pub use daemon::Daemon;
-pub use lake::{Count, Lake};
+pub use lake::{Count, Lake, count};
 pub use producer::{Producer, event};
 pub use site::Site;
 pub use topic::{Record, committed_offsets, ends, produce, records};

@@ -42,10 +42,18 @@ impl Site {
 
     /// Lines of a worker's file that tests add or replace: `instance_id: a`.
     pub fn start(&self, name: &str, lines: &[&str]) -> Daemon {
-        let path = self.write(&format!("{name}.yaml"), &self.worker(lines));
+        self.launch(name, lines, &["run"])
+    }
+
+    /// `outflow check --connect`.
+    pub fn check(&self) -> Daemon {
+        self.launch("check", &[], &["check", "--connect"])
+    }
+
+    fn launch(&self, name: &str, lines: &[&str], command: &[&str]) -> Daemon {
+        let config = self.write(&format!("{name}.yaml"), &self.worker(lines)).display().to_string();
         let start = self.starts.fetch_add(1, Ordering::Relaxed);
-        let config = path.display().to_string();
-        Daemon::start(&format!("{name}-{start}"), self.folder(), &["run", "--config", &config])
+        Daemon::start(&format!("{name}-{start}"), self.folder(), &[command, &["--config", &config]].concat())
     }
 
     fn worker(&self, lines: &[&str]) -> String {

@@ -307,7 +307,7 @@ fn format_storage(folder: &Path, secure: bool) {
 
 /// Free, and not from the range that the system gives to outgoing connections: a client that dials a dead broker again
 /// and again would one day be given the broker's own port, and the broker could not come back.
-fn lasting_port() -> u16 {
+pub(crate) fn lasting_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let first = 20_000 + std::process::id() % 9_973;
     let mut ports = (0..2_000).map(|_| first + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000);

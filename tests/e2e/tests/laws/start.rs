@@ -1,0 +1,85 @@
+use outflow_e2e::{Connector, Daemon, Lake, Site, alone};
+use outflow_rig::{Kafka, free_port, wait_until};
+use std::time::Duration;
+
+const SAID: Duration = Duration::from_secs(60);
+
+fn site(name: &str, kafka: &Kafka, topic: &str) -> (Site, Lake) {
+    let site = Site::new(name, kafka);
+    let lake = Lake::Folder(site.folder().join("lake"));
+    site.configure(&Connector::new(name, topic, &lake));
+    (site, lake)
+}
+
+/// Waits until it has ended by itself; answers its log.
+fn ended(worker: Daemon) -> String {
+    wait_until("the program to end", SAID, || !worker.is_alive());
+    worker.log()
+}
+
+fn assert_says(log: &str, words: &[&str]) {
+    for word in words {
+        assert!(log.contains(word), "{word:?} is not in: {log}");
+    }
+    println!("{}", log.lines().last().unwrap_or_default());
+}
+
+#[test]
+fn a_missing_topic_is_named_and_ends_the_program() {
+    let _turn = alone();
+    let (site, _) = site("missing", Kafka::shared(), "nowhere");
+    let log = ended(site.start("worker", &[]));
+    assert_says(&log, &["nowhere", "topic"]);
+}
+
+#[test]
+fn wrong_credentials_are_named_without_the_password_and_end_the_program() {
+    let _turn = alone();
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let kafka = Kafka::start_secure(folder.path());
+    let (site, _) = site("strange", &kafka, "orders");
+    let password = site.write("password", "not-the-secret").display().to_string();
+    let line = format!(
+        "kafka: {{ bootstrap: \"{}\", security: {{ protocol: SASL_SSL, mechanism: SCRAM-SHA-256, username: outflow, \
+         password: \"${{file:{password}}}\", ca: \"{}\" }} }}",
+        kafka.secure_bootstrap(),
+        kafka.certificate().display()
+    );
+    let log = ended(site.start("worker", &[&line]));
+    assert_says(&log, &["credentials", "kafka-authentication"]);
+    assert!(!log.contains("not-the-secret"));
+}
+
+#[test]
+fn a_broker_that_is_away_is_named() {
+    let _turn = alone();
+    let (site, _) = site("away", Kafka::shared(), "orders");
+    let address = format!("127.0.0.1:{}", free_port());
+    let worker = site.start("worker", &[&format!("kafka: {{ bootstrap: \"{address}\" }}")]);
+    let log = ended(worker);
+    assert_says(&log, &["kafka-unreachable", &address]);
+}
+
+#[test]
+fn a_destination_without_its_bucket_or_with_wrong_credentials_is_named_by_a_check() {
+    let _turn = alone();
+    let kafka = Kafka::shared();
+    kafka.create_topic("checked", 1, &[]);
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let s3 = outflow_rig::S3::start(folder.path());
+    let site = Site::new("checked", kafka);
+    let lake = Lake::bucket(&s3, "nobucket/checked");
+    site.configure(&Connector::new("checked", "checked", &lake));
+    let log = ended(site.check());
+    assert_says(&log, &["FAIL", "bucket-missing"]);
+    s3.create_bucket("nobucket");
+    let log = ended(site.check());
+    assert!(!log.contains("FAIL"), "{log}");
+    let wrong = Connector {
+        sink: lake.sink().replace("E2E_SECRET_ACCESS_KEY", "HOME"),
+        ..Connector::new("checked", "checked", &lake)
+    };
+    site.configure(&wrong);
+    let log = ended(site.check());
+    assert_says(&log, &["FAIL", "bad-credentials"]);
+}
