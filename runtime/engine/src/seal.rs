@@ -14,7 +14,7 @@ impl Engine {
             let lane = &self.lanes[&id];
             // Debt and live rows take turns in the slot.
             let debt_waits = !lane.debt_was_last && lane.record.parked.is_none() && self.debt_to_read(lane).is_some();
-            if lane.slot.is_none() && !(debt_waits && !self.draining) {
+            if lane.slot.is_none() && (self.draining || !debt_waits) {
                 self.seal(id, out);
             }
         }
@@ -55,7 +55,9 @@ impl Engine {
             .map(|(key, part)| {
                 let partition = &self.partitions[key];
                 let next_version = lane.open.iter().filter_map(|later| later.parts.get(key)).map(|part| part.first);
-                let start = lane.record.next.get(key).copied().unwrap_or(partition.floor);
+                // Nothing below the floor: the definitions of those rows may be forgotten.
+                let next = lane.record.next.get(key).copied().unwrap_or(partition.floor);
+                let start = next.max(partition.floor);
                 assert!(start <= part.first, "a row below `next` was taken");
                 let covers = OffsetRange::new(start, next_version.min().unwrap_or(partition.position));
                 let owed = lane.record.owed.get(key).and_then(Ranges::last);

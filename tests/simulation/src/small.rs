@@ -58,7 +58,7 @@ pub fn all(patterns: std::ops::Range<u8>) -> Result<Tally, String> {
 fn every_crash(first: Case, tally: &mut Tally) -> Result<(), String> {
     for crash_at in 0..STEPS_MAX {
         let case = Case { crash_at, ..first };
-        let crashed = Run::new(case).to_the_end(tally).map_err(|why| format!("{case:?}: {why}"))?;
+        let crashed = Run::new(case).finish(tally).map_err(|why| format!("{case:?}: {why}"))?;
         tally.cases += 1;
         if !crashed {
             return Ok(());
@@ -93,7 +93,7 @@ impl Run {
     }
 
     /// Answers whether the crash came before the end.
-    fn to_the_end(mut self, tally: &mut Tally) -> Result<bool, String> {
+    fn finish(mut self, tally: &mut Tally) -> Result<bool, String> {
         self.world.start(0)?;
         let mut crashed = false;
         for step in 0..STEPS_MAX {
