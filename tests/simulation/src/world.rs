@@ -181,6 +181,9 @@ impl World {
         let journal = self.rng.index(self.journals.len());
         if self.rng.chance(faults.crash) {
             self.crash(journal);
+            if self.rng.chance(faults.deploy) {
+                self.catalogue.change(&mut self.rng);
+            }
         }
         if self.rng.chance(faults.takeover)
             && let Some(at) = self.owner(journal)
