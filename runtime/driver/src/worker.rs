@@ -7,10 +7,14 @@ use crate::{
     memory::Budget,
     ownership::{self, JournalThread},
     reader::Reader,
+    retry::Waits,
     shard::{End, Mail, ShardTask, Shared},
     status::Status,
 };
-use outflow_api::{Cluster, Fault, Identity, MembershipEvent, RevokeDone, Shard, TopicInfo, TopicPartition, Verdict};
+use outflow_api::{
+    Cluster, Fault, Identity, Membership, MembershipEvent, RevokeDone, Shard, Source, TopicInfo, TopicPartition,
+    Verdict,
+};
 use outflow_engine::Settings;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -67,6 +71,14 @@ const REPORT_EVERY: Duration = Duration::from_secs(15);
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 const MEMBERSHIP_POLL: Duration = Duration::from_millis(200);
 
+/// What a worker needs of its cluster.
+struct Entrance {
+    source: Box<dyn Source>,
+    second: Box<dyn Source>,
+    membership: Box<dyn Membership>,
+    wanted: Vec<(Wanted, Vec<TopicInfo>)>,
+}
+
 enum News {
     Membership(MembershipEvent),
     Failed(Fault),
@@ -86,17 +98,12 @@ impl Worker {
     /// Until `stop` turns true (then everything that was read is delivered first, within the drain's limit), or until
     /// something is wrong that only a person or a new process can mend.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), Fault> {
-        let cluster = Arc::clone(&self.cluster);
-        let names: Vec<String> = self.plans.iter().map(|plan| plan.name.clone()).collect();
-        let dead_letters: Vec<_> = self.plans.iter().filter_map(|plan| plan.dead_letters.clone()).collect();
-        let prepared = blocking(move || {
-            cluster.prepare()?;
-            cluster.admit(&names)?;
-            cluster.provide(&dead_letters)?;
-            Ok((cluster.source()?, cluster.source()?, cluster.membership()?))
-        });
-        let (source, second, mut membership) = prepared.await?;
-        let wanted = self.wanted().await?;
+        let mut stopping = stop.clone();
+        let entrance = tokio::select! {
+            entrance = self.enter() => entrance?,
+            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+        };
+        let Entrance { source, second, mut membership, wanted } = entrance;
         let budget = Budget::new(self.settings.memory_bytes_max);
         let (news, inbox) = mpsc::unbounded_channel();
         let failed = news.clone();
@@ -146,6 +153,38 @@ impl Worker {
             tracing::warn!("the group does not let go: others will notice by the session's time-out");
         }
         result
+    }
+
+    /// A cluster that does not answer yet is waited for; one that answers "no" ends the start.
+    async fn enter(&self) -> Result<Entrance, Fault> {
+        let mut waits = Waits::new();
+        loop {
+            let fault = match self.try_to_enter().await {
+                Err(fault) if matches!(fault.verdict, Verdict::Retry { .. }) => fault,
+                result => return result,
+            };
+            tracing::warn!(code = fault.code, %fault, "the cluster does not answer yet: tried again");
+            self.status.trouble(Some(fault.to_string()));
+            tokio::time::sleep(waits.next(&fault)).await;
+        }
+    }
+
+    async fn try_to_enter(&self) -> Result<Entrance, Fault> {
+        let cluster = Arc::clone(&self.cluster);
+        let names: Vec<String> = self.plans.iter().map(|plan| plan.name.clone()).collect();
+        let dead_letters: Vec<_> = self.plans.iter().filter_map(|plan| plan.dead_letters.clone()).collect();
+        let admitted = blocking(move || {
+            cluster.prepare()?;
+            cluster.admit(&names)?;
+            cluster.provide(&dead_letters)
+        });
+        admitted.await?;
+        let wanted = self.wanted().await?;
+        let cluster = Arc::clone(&self.cluster);
+        let clients = blocking(move || Ok((cluster.source()?, cluster.source()?, cluster.membership()?)));
+        let (source, second, membership) = clients.await?;
+        self.status.trouble(None);
+        Ok(Entrance { source, second, membership, wanted })
     }
 
     async fn wanted(&self) -> Result<Vec<(Wanted, Vec<TopicInfo>)>, Fault> {

@@ -51,13 +51,14 @@ fn wrong_credentials_are_named_without_the_password_and_end_the_program() {
 }
 
 #[test]
-fn a_broker_that_is_away_is_named() {
+fn a_broker_that_is_away_is_named_and_waited_for() {
     let _turn = alone();
     let (site, _) = site("away", Kafka::shared(), "orders");
     let address = format!("127.0.0.1:{}", free_port());
     let worker = site.start("worker", &[&format!("kafka: {{ bootstrap: \"{address}\" }}")]);
-    let log = ended(worker);
-    assert_says(&log, &["kafka-unreachable", &address]);
+    wait_until("the broker to be named", SAID, || worker.log().contains("kafka-unreachable"));
+    assert!(worker.is_alive());
+    assert_says(&worker.drain(), &["kafka-unreachable", &address]);
 }
 
 #[test]
