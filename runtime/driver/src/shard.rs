@@ -91,7 +91,8 @@ pub(crate) struct ShardTask {
     mail: mpsc::UnboundedSender<Mail>,
     started: Instant,
     open: OpenRows,
-    debt: HashMap<BatchId, (Vec<Kept>, Offsets)>,
+    /// Rows that were read again, until the engine says what becomes of them: it names their batch only then.
+    debt: HashMap<LaneId, (Vec<Kept>, Offsets)>,
     letters: HashMap<BatchId, Vec<DeadLetter>>,
     pieces: HashMap<BatchId, Arc<HeldPieces>>,
     /// Reading starts when the definitions of the first record are known.
@@ -277,7 +278,8 @@ impl ShardTask {
     fn prepare(&mut self, spec: BatchSpec) {
         let BatchSpec { id, version, covers, debt } = spec;
         let (kept, spent) = if debt {
-            self.debt.remove(&id).unwrap_or_default()
+            // Never a batch without its rows: it would be decided as delivered.
+            self.debt.remove(&id.lane).expect("the engine answers the rows that it was just given")
         } else {
             (self.open.take(id.lane, version, &covers), Offsets::new())
         };

@@ -30,10 +30,10 @@ impl ShardTask {
         let (own, _) = crate::rows::split(own, &covers);
         let rows = rows_of(&own).len() as u64;
         if self.engine.is_reading(batch) {
-            self.debt.insert(batch, (own, spent));
+            self.debt.insert(batch.lane, (own, spent));
         }
         self.handle(Event::DebtRead(DebtRead { batch, version, covers, rows }));
-        self.debt.retain(|_, (kept, _)| !kept.is_empty());
+        self.debt.remove(&batch.lane);
     }
 
     /// The lane's rows among these, each with the version of the lane in force at its offset.
