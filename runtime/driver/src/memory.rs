@@ -35,18 +35,20 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    // What the client fetches ahead, encoders' own buffers and the allocator's spare pages take the rest.
+
     /// From here on lanes are sealed early.
     pub(crate) fn is_pressed(&self) -> bool {
-        self.used() >= self.bytes_max / 10 * 6
+        self.used() >= self.bytes_max / 10 * 4
     }
 
     /// From here on nothing more is read, until `has_room` again.
     pub(crate) fn is_full(&self) -> bool {
-        self.used() >= self.bytes_max / 10 * 8
+        self.used() >= self.bytes_max / 10 * 6
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.used() < self.bytes_max / 10 * 7
+        self.used() < self.bytes_max / 10 * 5
     }
 }
 

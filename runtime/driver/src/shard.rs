@@ -48,7 +48,6 @@ pub(crate) enum Mail {
 
 pub(crate) struct PreparedMail {
     id: BatchId,
-    debt: bool,
     version: Revision,
     token: bytes::Bytes,
     made: Made,
@@ -307,7 +306,7 @@ impl ShardTask {
                     };
                     prepared.map(|token| {
                         let encoded = Arc::new(HeldPieces { encoded, _memory: memory });
-                        Mail::Prepared(Box::new(PreparedMail { id, debt, version, token, made, encoded }))
+                        Mail::Prepared(Box::new(PreparedMail { id, version, token, made, encoded }))
                     })
                 }
                 Err(fault) => Err(Trouble::Park(reason(&fault))),
@@ -320,13 +319,15 @@ impl ShardTask {
     }
 
     fn prepared(&mut self, mail: PreparedMail) {
-        let PreparedMail { id, debt, version, token, made, encoded } = mail;
+        let PreparedMail { id, version, token, made, encoded } = mail;
         let Made { covers, rows, rejected, rows_hash, letters, letter_bytes, rest, .. } = made;
         let mut taken = Vec::new();
         if self.engine.is_preparing(id) {
             self.letters.insert(id, letters);
             self.pieces.insert(id, encoded);
-            for kept in rest.into_iter().filter(|_| !debt) {
+        }
+        if self.engine.keeps_rest(id) {
+            for kept in rest {
                 taken.push(tally(id.lane, version, &kept.slice.block, &kept.slice.rows));
                 self.open.keep(id.lane, version, kept);
             }

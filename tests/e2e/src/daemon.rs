@@ -113,7 +113,7 @@ fn program() -> PathBuf {
     let program = env::var_os("OUTFLOW_BIN").map_or(beside, PathBuf::from);
     assert!(
         fs::exists(&program).is_ok_and(|exists| exists),
-        "cargo build --release -p outflow-daemon makes {}",
+        "cargo build -p outflow-daemon makes {} (with --release, if these tests are built so)",
         program.display()
     );
     program

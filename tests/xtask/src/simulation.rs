@@ -14,13 +14,13 @@ use std::{
 pub const MUTANT_SEEDS: u64 = 1_000;
 const DEFAULT_SEEDS: u64 = 10_000;
 const MUTANTS: &str = "tests/simulation/mutants";
-/// As release, with assertions: a simulator that does not check is a heater.
-const PROFILE: &str = "simulation";
+/// The dev profile keeps assertions (a simulator that does not check is a heater) and optimises engine and simulation.
+const BUILT: &str = "debug/outflow-simulation";
 
 /// The honest sources.
 pub fn run(report: &mut Report, seeds: Option<u64>, seed: Option<u64>) {
     if report.build("build the simulation", &mut build(&root())) {
-        let binary = root().join("target").join(PROFILE).join("outflow-simulation");
+        let binary = root().join("target").join(BUILT);
         report.check("simulation", Command::new(binary).args(arguments(seeds, seed, DEFAULT_SEEDS)));
     }
 }
@@ -60,12 +60,13 @@ fn find(name: &str, seeds: Option<u64>, seed: Option<u64>) -> Result<String, Str
     let sources = folder.join("sources");
     scratch::refresh(&root(), &sources).map_err(|error| format!("the sources cannot be copied: {error}"))?;
     mutant.apply(&sources)?;
-    let target = folder.join("target");
+    // Dependencies are those of the honest sources, and built already; the program is linked in their place.
+    let target = root().join("target");
     let built = run_command("build", build(&sources).arg("--target-dir").arg(&target));
     if !built.success {
         return Err("does not compile".to_owned());
     }
-    let binary = target.join(PROFILE).join("outflow-simulation");
+    let binary = target.join(BUILT);
     let ended = run_command("simulation", Command::new(binary).args(arguments(seeds, seed, MUTANT_SEEDS)));
     judge(&ended)
 }
@@ -94,7 +95,7 @@ fn arguments(seeds: Option<u64>, seed: Option<u64>, default: u64) -> Vec<String>
 
 fn build(sources: &Path) -> Command {
     let mut command = Command::new("cargo");
-    command.args(["build", "--quiet", "--profile", PROFILE, "-p", "outflow-simulation", "--manifest-path"]);
+    command.args(["build", "--quiet", "-p", "outflow-simulation", "--manifest-path"]);
     command.arg(manifest(sources));
     command
 }

@@ -1,5 +1,5 @@
-use outflow_e2e::{Connector, Daemon, Lake, Site, alone};
-use outflow_rig::{Kafka, free_port, wait_until};
+use outflow_e2e::{Connector, Daemon, Lake, Site, alone, produce};
+use outflow_rig::{Kafka, wait_until};
 use std::time::Duration;
 
 const SAID: Duration = Duration::from_secs(60);
@@ -50,15 +50,28 @@ fn wrong_credentials_are_named_without_the_password_and_end_the_program() {
     assert!(!log.contains("not-the-secret"));
 }
 
+/// It can be told to stop meanwhile, and begins when the broker comes.
 #[test]
 fn a_broker_that_is_away_is_named_and_waited_for() {
     let _turn = alone();
-    let (site, _) = site("away", Kafka::shared(), "orders");
-    let address = format!("127.0.0.1:{}", free_port());
-    let worker = site.start("worker", &[&format!("kafka: {{ bootstrap: \"{address}\" }}")]);
-    wait_until("the broker to be named", SAID, || worker.log().contains("kafka-unreachable"));
-    assert!(worker.is_alive());
-    assert_says(&worker.drain(), &["kafka-unreachable", &address]);
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let kafka = Kafka::start(folder.path());
+    kafka.create_topic("away", 4, &[]);
+    produce(&kafka, "away", 0..1_000);
+    let (site, lake) = site("away", &kafka, "away");
+    kafka.kill();
+    let (worker, stopped) = (site.start("worker", &[]), site.start("stopped", &[]));
+    for one in [&worker, &stopped] {
+        wait_until("the broker to be named", SAID, || one.log().contains("kafka-unreachable"));
+    }
+    assert_says(&stopped.drain(), &["kafka-unreachable", &kafka.bootstrap()]);
+    kafka.restart();
+    wait_until("the events", SAID, || {
+        assert!(worker.is_alive(), "{}", worker.log());
+        lake.count(1_000).rows >= 1_000
+    });
+    worker.drain();
+    lake.count(1_000).assert_exactly_once(1_000);
 }
 
 #[test]
