@@ -1,7 +1,7 @@
 //! The real program on a real broker, disturbed in every way, and counted by readers that are not ours.
 //!
-//! In: the daemon as built in the same profile, servers from `outflow-rig`. Out: tests in `tests/laws`, one program, which
-//! take turns: a broker that is killed shares its machine with nobody.
+//! In: the daemon as built in the same profile, servers from `outflow-rig`. Out: tests in `tests/laws`, one program,
+//! which take turns: a broker that is killed shares its machine with nobody.
 
 mod connector;
 mod daemon;

@@ -59,8 +59,9 @@ pub fn ends(kafka: &Kafka, topic: &str) -> Vec<i64> {
 pub fn committed_offsets(kafka: &Kafka, group: &str, topic: &str) -> Vec<i64> {
     let client: BaseConsumer = kafka.config().set("group.id", group).create().expect("the settings are valid");
     let mut partitions = TopicPartitionList::new();
-    (0..ends(kafka, topic).len())
-        .for_each(|one| drop(partitions.add_partition(topic, i32::try_from(one).expect("few"))));
+    (0..ends(kafka, topic).len()).for_each(|one| {
+        partitions.add_partition(topic, i32::try_from(one).expect("few"));
+    });
     let committed = client.committed_offsets(partitions, LIMIT).expect("the broker answers");
     committed.elements().iter().map(|one| one.offset().to_raw().unwrap_or(-1)).collect()
 }

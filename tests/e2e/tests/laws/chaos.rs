@@ -208,7 +208,8 @@ fn kills_zombies_rebalances_and_dead_brokers_lose_and_double_nothing() {
     chaos.fleet.lake.count(produced).assert_exactly_once(produced);
     flowing.sort();
     println!(
-        "{produced} events, {kills} kills, {} ended by themselves; the watcher: {:?}; flowing again after {:?} (median), {:?} (worst)",
+        "{produced} events, {kills} kills, {} ended by themselves; the watcher: {:?}; \
+         flowing again after {:?} (median), {:?} (worst)",
         chaos.fleet.revived,
         watcher.finish(),
         flowing.get(flowing.len() / 2),
