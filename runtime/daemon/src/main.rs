@@ -1,5 +1,6 @@
 //! The program `outflow`: reads the configuration, wires the crates, runs. Nothing is decided here.
 
+mod allocator;
 mod check;
 mod cluster;
 mod demo;
@@ -11,10 +12,6 @@ mod run;
 
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
-
-/// Columns are built and dropped in bulk by many threads: measured against the system's allocator in tests/bench.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// One stream in, many warehouses out, each exactly once.
 #[derive(Parser)]
@@ -47,6 +44,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    allocator::keep_pages();
     let result = match Arguments::parse().command {
         Command::Run { config } => run::run(&config),
         Command::Check { config, connect } => check::check(&config, connect),

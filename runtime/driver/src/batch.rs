@@ -139,10 +139,10 @@ impl Job {
     }
 
     /// Takes rows that were rejected before out of the columns as well. Answers their indices.
-    fn exclude_spent<'c>(
+    fn exclude_spent(
         &self,
         rows: &Rows,
-        causes: &mut BTreeMap<usize, (&'c str, String)>,
+        causes: &mut BTreeMap<usize, (&str, String)>,
         batches: &mut Vec<RecordBatch>,
     ) -> Result<Vec<usize>, Fault> {
         if self.spent.is_empty() {

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 /// Of all of it; below the shard's own patience, above a broker's restart.
 const LIMIT: Duration = Duration::from_secs(30);
 const COMMIT_LIMIT: Duration = Duration::from_secs(3);
-const POLL: Duration = Duration::from_millis(1);
+/// The client's `poll` spins through its last millisecond.
+const POLL: Duration = Duration::from_millis(4);
 
 pub(crate) fn fault(producer: &ShardProducer, error: KafkaError, doing: &str) -> Fault {
     producer.poll(Duration::from_millis(20));
