@@ -18,5 +18,5 @@ pub use lake::{Count, Lake, count};
 pub use producer::{Producer, event};
 pub use site::Site;
 pub use topic::{Record, committed_offsets, ends, produce, records};
-pub use turn::{alone, beside_others};
+pub use turn::alone;
 pub use watcher::{Seen, Watcher};
