@@ -42,21 +42,20 @@ pub fn rows_visible(summary: &Summary) -> u64 {
     summary.connectors.values().map(|connector| connector.rows_visible + connector.rows_rejected).sum()
 }
 
-/// Records in the topics that are not decided yet.
+/// Records in the topics that are not decided yet, of all connectors.
 pub fn lag(summary: &Summary) -> u64 {
-    let partitions = summary.shards.values().flat_map(|shard| shard.partitions.values());
-    partitions
-        .filter_map(|partition| Some(partition.log?.next.0 - partition.floor.0))
-        .map(|lag| lag.max(0) as u64)
-        .sum()
+    summary.topics.keys().map(|connector| lag_of(summary, connector)).sum()
 }
 
-/// Of one connector's topics.
+/// What no lane has taken yet, and what a lane that is behind still owes.
 pub fn lag_of(summary: &Summary, connector: &str) -> u64 {
     let topics = summary.topics.get(connector);
     let partitions = summary.shards.values().flat_map(|shard| shard.partitions.values());
     let own = partitions.filter(|partition| topics.is_some_and(|topics| topics.contains(&partition.topic)));
-    own.filter_map(|partition| Some(partition.log?.next.0 - partition.floor.0)).map(|lag| lag.max(0) as u64).sum()
+    let ahead = own.filter_map(|partition| Some((partition.log?.next.0 - partition.floor.0).max(0) as u64));
+    let lanes = summary.shards.values().flat_map(|shard| &shard.lanes);
+    let owed = lanes.filter(|lane| lane.connector == connector).map(|lane| lane.owed);
+    ahead.chain(owed).sum()
 }
 
 /// Connector → code of what it is parked for.

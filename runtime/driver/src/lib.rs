@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! membership thread ─ which shards are ours ─► worker ─► one task per shard, which holds its engine and its rows
-//! reader thread ───── blocks of records ───────────────►   ├─ decode + encode on the blocking pool
+//! reader thread ───── blocks of records ───────────────►   ├─ decode + encode on threads of their own
 //! catch-up thread ─── rows read again ─────────────────►   ├─ prepare, reveal: futures with retries
 //! journal thread, one per shard ◄─ decisions ──────────────┘
 //! ```
@@ -18,12 +18,14 @@
 //! | `rows` | rows that wait for their batch |
 //! | `batch` | rows → columns → bytes, dead letters, cuts |
 //! | `delivery` | prepare and reveal against a sink, with retries |
+//! | `compute` | the threads that encode |
 //! | `letters` | the dead letter of a record, in Connect's terms |
 //! | `memory` | the process's one budget |
 //! | `status` | counters for people |
 
 mod batch;
 mod catch_up;
+mod compute;
 mod definitions;
 mod delivery;
 mod lanes;

@@ -4,6 +4,7 @@
 use crate::{
     batch::{Covers, Job, Made, Offsets},
     catch_up::{CatchUp, Reread},
+    compute::Compute,
     delivery::{self, Trouble, reason},
     lanes::{Lanes, OpenLane},
     memory::{Budget, Reserved},
@@ -25,7 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -77,8 +78,7 @@ pub(crate) struct Shared {
     pub catch_up: CatchUp,
     pub budget: Budget,
     pub status: Status,
-    /// Encoding is CPU alone: as many at once as there are cores.
-    pub cores: Arc<Semaphore>,
+    pub compute: Compute,
 }
 
 pub(crate) struct ShardTask {
@@ -288,12 +288,12 @@ impl ShardTask {
             Err(reason) => return drop(mail.send(Mail::Engine(Event::PrepareFailed { batch: id, reason }))),
         };
         let job = self.job(id, lane.clone(), kept, covers, spent);
-        let (cores, budget) = (Arc::clone(&self.shared.cores), self.shared.budget.clone());
+        let (compute, budget) = (self.shared.compute.clone(), self.shared.budget.clone());
         let repeated = self.shared.status.repeats_of(&lane.connector);
         // Columns take about as much as the records that they are made of.
         let columns = budget.reserve(raw_bytes(&job.kept));
         self.tasks.spawn(async move {
-            let made = make(cores, job).await;
+            let made = make(&compute, job).await;
             drop(columns);
             let answer = match made {
                 Ok(mut made) => {
@@ -426,10 +426,9 @@ fn raw_bytes(kept: &[Kept]) -> usize {
     kept.iter().map(|kept| bytes(&kept.slice)).sum()
 }
 
-async fn make(cores: Arc<Semaphore>, job: Job) -> Result<Made, Fault> {
-    let _core = cores.acquire_owned().await.expect("the semaphore is never closed");
-    let died = |error| Fault::halt("encoder-died", "encoding a batch panicked: this is a bug").because(error);
-    tokio::task::spawn_blocking(move || job.make()).await.unwrap_or_else(|error| Err(died(error)))
+async fn make(compute: &Compute, job: Job) -> Result<Made, Fault> {
+    let died = || Err(Fault::halt("encoder-died", "encoding a batch panicked: this is a bug"));
+    compute.run(move || job.make()).await.unwrap_or_else(died)
 }
 
 mod again;

@@ -2,6 +2,7 @@
 
 use crate::{
     catch_up::CatchUp,
+    compute::Compute,
     definitions::Wanted,
     lanes::Opener,
     memory::Budget,
@@ -25,7 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{Instant, interval, sleep_until},
 };
@@ -128,7 +129,7 @@ impl Worker {
             catch_up: CatchUp::start(second, budget.clone()),
             budget,
             status: self.status.clone(),
-            cores: Arc::new(Semaphore::new(self.settings.cores)),
+            compute: Compute::start(self.settings.cores),
         };
         let office = Office {
             worker: self,

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Seals a batch, whichever comes first; printed beside the results, since fewer and larger files are cheaper.
-pub const FLUSH: &str = "{ rows: 100000, bytes: 128MiB, age: 10s }";
+pub const FLUSH: &str = "{ rows: 100000, bytes: 128MiB, age: 5s }";
 
 pub struct Delivered {
     pub usage: Usage,

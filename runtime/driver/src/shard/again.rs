@@ -81,7 +81,7 @@ impl ShardTask {
 
     /// The same rows, read again: same offsets, same versions, same order, so the same bytes.
     fn reveal_again(&mut self, permit: CommitPermit, pending: Pending, lane: OpenLane) {
-        let (mail, catch_up, cores) = (self.mail.clone(), self.shared.catch_up.clone(), Arc::clone(&self.shared.cores));
+        let (mail, catch_up, compute) = (self.mail.clone(), self.shared.catch_up.clone(), self.shared.compute.clone());
         let id = pending.id;
         let plan = self.routing_plan(&pending);
         let repeated = self.shared.status.repeats_of(&lane.connector);
@@ -94,7 +94,7 @@ impl ShardTask {
                     Ok(reread) => {
                         let kept =
                             plan.iter().flat_map(|covers| crate::rows::split(reread.kept.clone(), covers).0).collect();
-                        make(Arc::clone(&cores), job.with_rows(kept)).await
+                        make(&compute, job.with_rows(kept)).await
                     }
                     Err(fault) => Err(fault),
                 };
