@@ -65,7 +65,7 @@ fn write_config(workload: &Workload, folder: &Path, lake: &Path, group: &str) ->
         free_port()
     );
     let connector = format!(
-        "connector: events\ntopics: [ {TOPIC} ]\nformat: json\nmodel:\n  columns:\n{}  unknown: ignore\n\
+        "connector: {group}\ntopics: [ {TOPIC} ]\nformat: json\nmodel:\n  columns:\n{}  unknown: ignore\n\
          flush: {FLUSH}\nsink:\n  type: object_store\n  url: \"{}\"\n  file: {{ type: parquet, compression: zstd }}\n",
         columns::yaml(),
         lake.display()
