@@ -46,8 +46,9 @@ pub fn end_to_end(report: &mut Report, name: Option<&str>) {
 }
 
 fn run_end_to_end(report: &mut Report, name: Option<&str>, kills: u32) {
-    if report.build("build the daemon", &mut cargo("build --quiet -p outflow-daemon")) {
-        let mut command = cargo("test -p outflow-e2e --no-fail-fast");
+    // Of the whole workspace: to choose packages is to choose other features, and to build their dependencies again.
+    if report.build("build the daemon", &mut cargo("build --quiet --workspace --bin outflow")) {
+        let mut command = cargo("test --workspace --test end_to_end --no-fail-fast");
         report.tests("end to end", command.args(name).env("OUTFLOW_KILLS", kills.to_string()));
     }
 }

@@ -95,7 +95,7 @@ fn arguments(seeds: Option<u64>, seed: Option<u64>, default: u64) -> Vec<String>
 
 fn build(sources: &Path) -> Command {
     let mut command = Command::new("cargo");
-    command.args(["build", "--quiet", "-p", "outflow-simulation", "--manifest-path"]);
+    command.args(["build", "--quiet", "--workspace", "--bin", "outflow-simulation", "--manifest-path"]);
     command.arg(manifest(sources));
     command
 }
