@@ -60,8 +60,8 @@ fn find(name: &str, seeds: Option<u64>, seed: Option<u64>) -> Result<String, Str
     let sources = folder.join("sources");
     scratch::refresh(&root(), &sources).map_err(|error| format!("the sources cannot be copied: {error}"))?;
     mutant.apply(&sources)?;
-    // Dependencies are those of the honest sources, and built already; the program is linked in their place.
-    let target = root().join("target");
+    // A folder of their own: cargo would take the last accident's program for the honest one.
+    let target = folder.join("target");
     let built = run_command("build", build(&sources).arg("--target-dir").arg(&target));
     if !built.success {
         return Err("does not compile".to_owned());
