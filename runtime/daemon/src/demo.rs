@@ -31,6 +31,7 @@ pub struct Options {
 }
 
 const SHARDS: u32 = 2;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 const WORKER: &str = "\
 # The demo's worker: topics and journal in a folder instead of Kafka.
 group: demo
@@ -62,18 +63,23 @@ pub fn demo(options: &Options) -> Result<(), Box<dyn Error>> {
     let status = Status::default();
     run::runtime()?.block_on(async {
         run::stop_on_signal(stop.clone())?;
-        let rate = options.rate;
-        let maker_stop = stopping.clone();
-        let progress_made = shop.counter();
-        let maker = tokio::task::spawn_blocking(move || shop.make(rate, &maker_stop));
+        let (rate, made, making) = (options.rate, shop.counter(), stopping.clone());
         let worker = run::work(&config, cluster as Arc<dyn Cluster>, status.clone(), stopping);
         let watch = async {
-            let made = show(&status, &progress_made, maker).await;
+            // Whoever does not own the folder must not write into it either.
+            while status.summary().shards.is_empty() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            let maker = tokio::task::spawn_blocking(move || shop.make(rate, &making));
+            let shown = show(&status, &made, maker).await;
             let _ = stop.send(true);
-            made
+            shown
         };
-        let (worked, made) = tokio::join!(worker, watch);
-        worked.and(made.map_err(Into::into))
+        tokio::pin!(worker, watch);
+        tokio::select! {
+            worked = &mut worker => worked,
+            shown = &mut watch => worker.await.and(shown.map_err(Into::into)),
+        }
     })?;
     farewell(&folder, &status);
     Ok(())
