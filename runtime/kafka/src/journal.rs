@@ -48,7 +48,7 @@ impl KafkaJournal {
         })?;
         let nonce = random();
         self.write_barrier(&producer, nonce)?;
-        self.wait_for_hanging()?;
+        self.wait_until_settled()?;
         let (mut replay, generation, bytes) = reader.read(journal, self.shard, nonce)?;
         self.ensure_incarnation(&producer, &mut replay, generation.0)?;
         self.producer = Some(producer);
@@ -86,20 +86,28 @@ impl KafkaJournal {
         }
     }
 
-    /// Nobody else writes this partition, so behind the barrier nothing may be undecided.
-    fn wait_for_hanging(&self) -> Result<(), Fault> {
-        let (topic, deadline) = (&self.settings.journal_topic, Instant::now() + HANGING_LIMIT);
-        loop {
-            let high = self.topics.high_watermark(topic, self.shard.0, crate::topics::LIMIT)?;
-            let stable = self.topics.bounds(topic, self.shard.0, crate::topics::LIMIT)?.next;
-            if stable >= high {
-                return Ok(());
+    /// Nobody else writes these partitions, so behind a commit nothing may be undecided.
+    ///
+    /// "Committed" is the coordinator's word alone: the markers may still be missing, and a coordinator that dies now may
+    /// forget them. Records without a marker would share the fate of this producer's next transaction, and an abort of
+    /// that would take back what was answered as done: so nothing is done, and nothing else is begun, before the markers
+    /// are seen.
+    fn wait_until_settled(&self) -> Result<(), Fault> {
+        let deadline = Instant::now() + HANGING_LIMIT;
+        for topic in [&self.settings.journal_topic, &self.settings.ledger_topic] {
+            loop {
+                let high = self.topics.high_watermark(topic, self.shard.0, crate::topics::LIMIT)?;
+                let stable = self.topics.bounds(topic, self.shard.0, crate::topics::LIMIT)?.next;
+                if stable >= high {
+                    break;
+                }
+                if Instant::now() > deadline {
+                    return Err(fault::hanging(topic, self.shard, stable, high));
+                }
+                std::thread::sleep(Duration::from_millis(2));
             }
-            if Instant::now() > deadline {
-                return Err(fault::hanging(topic, self.shard, stable, high));
-            }
-            std::thread::sleep(Duration::from_millis(20));
         }
+        Ok(())
     }
 }
 
@@ -129,6 +137,10 @@ impl Journal for KafkaJournal {
             }
             transaction.dead_letters.iter().try_for_each(|letter| append::send(producer, letters.record(letter)))
         });
+        let outcome = match outcome {
+            AppendOutcome::Done => self.wait_until_settled().map_or_else(AppendOutcome::Unknown, |()| outcome),
+            other => other,
+        };
         if !matches!(outcome, AppendOutcome::Done) {
             self.producer = None;
         }
