@@ -88,10 +88,10 @@ impl KafkaJournal {
 
     /// Nobody else writes these partitions, so behind a commit nothing may be undecided.
     ///
-    /// "Committed" is the coordinator's word alone: the markers may still be missing, and a coordinator that dies now may
-    /// forget them. Records without a marker would share the fate of this producer's next transaction, and an abort of
-    /// that would take back what was answered as done: so nothing is done, and nothing else is begun, before the markers
-    /// are seen.
+    /// "Committed" is the coordinator's word alone: the markers may still be missing, and a coordinator that dies now
+    /// may forget them. Records without a marker would share the fate of this producer's next transaction, and an abort
+    /// of that would take back what was answered as done: so nothing is done, and nothing else is begun, before the
+    /// markers are seen.
     fn wait_until_settled(&self) -> Result<(), Fault> {
         let deadline = Instant::now() + HANGING_LIMIT;
         for topic in [&self.settings.journal_topic, &self.settings.ledger_topic] {
