@@ -1,4 +1,4 @@
-use crate::{Offset, OffsetRange, TopicPartition};
+use crate::{Offset, TopicPartition};
 use std::{ops::Range, sync::Arc};
 
 const NULL: u32 = u32::MAX;
@@ -188,20 +188,6 @@ impl Rows {
     pub fn iter(&self) -> impl Iterator<Item = RecordView<'_>> {
         self.slices.iter().flat_map(|slice| slice.rows.clone().map(|row| slice.block.get(row)))
     }
-
-    /// The rows within `covers`, and the others.
-    pub fn split(self, covers: impl Fn(TopicPartition) -> OffsetRange) -> (Rows, Rows) {
-        let (mut inside, mut outside) = (Vec::new(), Vec::new());
-        for RowSlice { block, rows } in self.slices {
-            let range = covers(block.partition());
-            let from = block.row_at(range.start).clamp(rows.start, rows.end);
-            let to = block.row_at(range.next).clamp(from, rows.end);
-            outside.push(RowSlice { block: Arc::clone(&block), rows: rows.start..from });
-            outside.push(RowSlice { block: Arc::clone(&block), rows: to..rows.end });
-            inside.push(RowSlice { block, rows: from..to });
-        }
-        (Rows::new(inside), Rows::new(outside))
-    }
 }
 
 #[cfg(test)]
@@ -225,16 +211,5 @@ mod tests {
         assert_eq!((block.get(1).key, block.get(1).value), (None, None));
         assert_eq!((block.get(2).key, block.get(2).value), (Some(b"".as_slice()), Some(b"".as_slice())));
         assert_eq!((block.row_at(Offset(0)), block.row_at(Offset(4)), block.row_at(Offset(11))), (0, 1, 3));
-    }
-
-    #[test]
-    fn splitting_loses_no_row() {
-        let mut block = RecordBlock::new(PARTITION);
-        (0..10).for_each(|offset| block.push(Offset(offset * 2), 0, None, None, []));
-        let rows = Rows::new(vec![RowSlice { block: Arc::new(block), rows: 1..9 }]);
-        let (inside, outside) = rows.split(|_| OffsetRange::new(Offset(5), Offset(11)));
-        let offsets = |rows: &Rows| rows.iter().map(|row| row.offset.0).collect::<Vec<_>>();
-        assert_eq!(offsets(&inside), [6, 8, 10]);
-        assert_eq!(offsets(&outside), [2, 4, 12, 14, 16]);
     }
 }

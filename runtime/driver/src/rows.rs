@@ -64,3 +64,23 @@ pub(crate) fn split(kept: Vec<Kept>, covers: &BTreeMap<TopicPartition, OffsetRan
 pub(crate) fn rows_of(kept: &[Kept]) -> Rows {
     Rows::new(kept.iter().map(|kept| kept.slice.clone()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Budget;
+    use outflow_api::{Offset, RecordBlock, TopicId};
+
+    #[test]
+    fn splitting_loses_no_row() {
+        let partition = TopicPartition { topic: TopicId(1), partition: 0 };
+        let mut block = RecordBlock::new(partition);
+        (0..10).for_each(|offset| block.push(Offset(offset * 2), 0, None, None, []));
+        let slice = RowSlice { block: Arc::new(block), rows: 1..9 };
+        let kept = vec![Kept { slice, memory: Arc::new(Budget::new(0).reserve(0)) }];
+        let (inside, outside) = split(kept, &BTreeMap::from([(partition, OffsetRange::new(Offset(5), Offset(11)))]));
+        let offsets = |kept: &[Kept]| rows_of(kept).iter().map(|row| row.offset.0).collect::<Vec<_>>();
+        assert_eq!(offsets(&inside), [6, 8, 10]);
+        assert_eq!(offsets(&outside), [2, 4, 12, 14, 16]);
+    }
+}

@@ -1,10 +1,6 @@
-use crate::{PARTITIONS, open, reader::rows_of};
+use crate::{PARTITIONS, open, reader::listed};
 use async_trait::async_trait;
-use futures::TryStreamExt;
-use object_store::{
-    ObjectStore, ObjectStoreExt,
-    azure::{MicrosoftAzure, MicrosoftAzureBuilder},
-};
+use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
 use outflow_api::{CommitPermit, Sink};
 use outflow_conformance::sink::{self, Batch, Destination, FaultyServer, Size};
 use outflow_rig::Azurite;
@@ -62,15 +58,7 @@ impl Destination for Container {
     }
 
     async fn visible(&self) -> BTreeMap<String, Vec<i64>> {
-        let objects: Vec<_> = self.reader.list(None).try_collect().await.expect("the container can be listed");
-        let mut found = BTreeMap::new();
-        for object in objects {
-            let name = object.location.to_string();
-            let got = self.reader.get(&object.location).await.expect("what is visible stays");
-            let bytes = got.bytes().await.expect("what is visible can be read");
-            found.insert(name.clone(), rows_of(&name, bytes));
-        }
-        found
+        listed(&self.reader).await
     }
 
     fn storm(&self, rages: bool) {

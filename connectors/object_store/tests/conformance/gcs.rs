@@ -1,13 +1,9 @@
 //! fake-gcs-server takes uploads by the JSON API only, and the client speaks XML: one is put into the other on the way,
 //! with the same condition. Staged uploads are not covered: the server knows none, so all objects are put whole here.
 
-use crate::{PARTITIONS, open, reader::rows_of};
+use crate::{PARTITIONS, open, reader::listed};
 use async_trait::async_trait;
-use futures::TryStreamExt;
-use object_store::{
-    ObjectStore, ObjectStoreExt,
-    gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder},
-};
+use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use outflow_api::{CommitPermit, Sink};
 use outflow_conformance::sink::{self, Batch, Destination, FaultyServer, Size, Translation};
 use outflow_rig::Gcs;
@@ -88,15 +84,7 @@ impl Destination for Bucket {
     }
 
     async fn visible(&self) -> BTreeMap<String, Vec<i64>> {
-        let objects: Vec<_> = self.reader.list(None).try_collect().await.expect("the bucket can be listed");
-        let mut found = BTreeMap::new();
-        for object in objects {
-            let name = object.location.to_string();
-            let got = self.reader.get(&object.location).await.expect("what is visible stays");
-            let bytes = got.bytes().await.expect("what is visible can be read");
-            found.insert(name.clone(), rows_of(&name, bytes));
-        }
-        found
+        listed(&self.reader).await
     }
 
     fn storm(&self, rages: bool) {

@@ -1,6 +1,9 @@
 use arrow_array::{Int64Array, cast::AsArray, types::Int64Type};
 use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::collections::BTreeMap;
 
 /// The values of column `row`.
 ///
@@ -16,4 +19,20 @@ pub fn rows_of(name: &str, file: Bytes) -> Vec<i64> {
         rows.extend(column.values());
     }
     rows
+}
+
+/// Everything that a lister sees, read whole.
+///
+/// # Panics
+/// If something that is visible cannot be read.
+pub async fn listed(store: &impl ObjectStore) -> BTreeMap<String, Vec<i64>> {
+    let objects: Vec<_> = store.list(None).try_collect().await.expect("the store can be listed");
+    let mut found = BTreeMap::new();
+    for object in objects {
+        let name = object.location.to_string();
+        let got = store.get(&object.location).await.expect("what is visible stays");
+        let bytes = got.bytes().await.expect("what is visible can be read");
+        found.insert(name.clone(), rows_of(&name, bytes));
+    }
+    found
 }

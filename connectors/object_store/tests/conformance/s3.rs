@@ -1,8 +1,7 @@
-use crate::{PARTITIONS, open, reader::rows_of};
+use crate::{PARTITIONS, open, reader::listed};
 use async_trait::async_trait;
-use futures::TryStreamExt;
 use object_store::{
-    ObjectStore, ObjectStoreExt,
+    ObjectStoreExt,
     aws::{AmazonS3, AmazonS3Builder},
 };
 use outflow_api::{CommitOutcome, CommitPermit, Sink, Verdict};
@@ -62,15 +61,7 @@ impl Destination for Bucket {
     }
 
     async fn visible(&self) -> BTreeMap<String, Vec<i64>> {
-        let objects: Vec<_> = self.reader.list(None).try_collect().await.expect("the bucket can be listed");
-        let mut found = BTreeMap::new();
-        for object in objects {
-            let name = object.location.to_string();
-            let got = self.reader.get(&object.location).await.expect("what is visible stays");
-            let bytes = got.bytes().await.expect("what is visible can be read");
-            found.insert(name.clone(), rows_of(&name, bytes));
-        }
-        found
+        listed(&self.reader).await
     }
 
     fn storm(&self, rages: bool) {
