@@ -87,12 +87,12 @@ pub(crate) fn fenced(doing: &str) -> Fault {
     Fault::new(Verdict::Fence, Blame::Us, "journal-fenced", format!("a newer owner has taken over: {doing}"))
 }
 
-pub(crate) fn hanging(topic: &str, shard: Shard, stable: Offset, end: Offset) -> Fault {
+pub(crate) fn hanging(topic: &str, partition: u32, stable: Offset, end: Offset) -> Fault {
     let hint = format!(
-        "journal {topic}, partition {}: a transaction hangs open from offset {} on (the log ends at {}), and not ours; \
+        "topic {topic}, partition {partition}: a transaction hangs open from offset {} on (the log ends at {}), and not ours; \
          find it with kafka-transactions find-hanging, end it with kafka-transactions abort --topic {topic} \
-         --partition {} --start-offset {}",
-        shard.0, stable.0, end.0, shard.0, stable.0
+         --partition {partition} --start-offset {}",
+        stable.0, end.0, stable.0
     );
     Fault::halt("journal-hanging-transaction", hint)
 }

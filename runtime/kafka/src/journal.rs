@@ -1,7 +1,16 @@
-use crate::{KafkaSettings, append, fault, letters::Letters, log::ClientLog, recovery::Reader, topics::Topics};
+use crate::{
+    KafkaSettings, append, fault,
+    letters::{self, Letters},
+    log::ClientLog,
+    recovery::Reader,
+    topics::{Settled, Topics},
+};
 use outflow_api::{AppendOutcome, Fault, Incarnation, Journal, Recovered, Shard, Transaction};
 use outflow_journal::{KeyValue, Replay};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{
+    error::KafkaError,
+    producer::{BaseProducer, BaseRecord, Producer},
+};
 use std::{
     hash::{BuildHasher, RandomState},
     sync::Arc,
@@ -48,7 +57,7 @@ impl KafkaJournal {
         })?;
         let nonce = random();
         self.write_barrier(&producer, nonce)?;
-        self.wait_until_settled()?;
+        self.wait_until_settled(&Transaction::default())?;
         let (mut replay, generation, bytes) = reader.read(journal, self.shard, nonce)?;
         self.ensure_incarnation(&producer, &mut replay, generation.0)?;
         self.producer = Some(producer);
@@ -56,12 +65,17 @@ impl KafkaJournal {
     }
 
     /// Resolves whatever dangles of this id, in each partition that the shard writes: a coordinator that died behind
-    /// an answered commit may have forgotten the markers, and the next transaction of the id brings them.
+    /// an answered commit may have forgotten the markers, and the next transaction of the id brings them. Dead letter
+    /// topics are other people's reading: they get a barrier only where one is needed.
     fn write_barrier(&self, producer: &ShardProducer, nonce: u128) -> Result<(), Fault> {
         let barrier = outflow_journal::barrier(nonce);
-        let topics = [&self.settings.journal_topic, &self.settings.ledger_topic];
-        let records = topics.map(|topic| (topic.as_str(), barrier.clone()));
-        self.write(producer, &records, "writing the barrier")
+        let unsettled = self.letters.unsettled();
+        self.write(producer, "writing the barrier", |producer| {
+            for topic in [&self.settings.journal_topic, &self.settings.ledger_topic] {
+                append::send(producer, self.record(topic, &barrier))?;
+            }
+            unsettled.iter().try_for_each(|(topic, at)| append::send(producer, letters::barrier(topic, *at)))
+        })
     }
 
     fn ensure_incarnation(&self, producer: &ShardProducer, replay: &mut Replay, offset: u64) -> Result<(), Fault> {
@@ -69,42 +83,47 @@ impl KafkaJournal {
             return Ok(());
         }
         let drawn = outflow_journal::incarnation(Incarnation(random() as u64));
-        self.write(producer, &[(&self.settings.journal_topic, drawn.clone())], "writing the incarnation")?;
+        self.write(producer, "writing the incarnation", |producer| {
+            append::send(producer, self.record(&self.settings.journal_topic, &drawn))
+        })?;
         replay.apply(&drawn.key, drawn.value.as_deref(), offset.cast_signed())
     }
 
-    fn write(&self, producer: &ShardProducer, records: &[(&str, KeyValue)], doing: &str) -> Result<(), Fault> {
-        let doing = format!("{doing}, shard {}", self.shard.0);
-        let partition = self.shard.0.cast_signed();
-        let send = |producer: &ShardProducer| {
-            records.iter().try_for_each(|(topic, entry)| append::send(producer, record(topic, partition, entry)))
-        };
-        match append::transact(producer, send) {
+    fn write(
+        &self,
+        producer: &ShardProducer,
+        doing: &str,
+        send_all: impl FnOnce(&ShardProducer) -> Result<(), KafkaError>,
+    ) -> Result<(), Fault> {
+        match append::transact(producer, send_all) {
             AppendOutcome::Done => Ok(()),
-            AppendOutcome::Fenced => Err(fault::fenced(&doing)),
+            AppendOutcome::Fenced => Err(fault::fenced(&format!("{doing}, shard {}", self.shard.0))),
             AppendOutcome::Refused(fault) | AppendOutcome::Unknown(fault) => Err(fault),
         }
     }
 
-    /// Nobody else writes these partitions, so behind a commit nothing may be undecided.
+    /// Into the shard's own partition, which nobody else writes (P7).
+    fn record<'a>(&self, topic: &'a str, entry: &'a KeyValue) -> BaseRecord<'a, [u8], [u8]> {
+        let record = BaseRecord::to(topic).partition(self.shard.0.cast_signed()).key(entry.key.as_slice());
+        match &entry.value {
+            Some(value) => record.payload(value),
+            None => record,
+        }
+    }
+
+    /// Behind a commit nothing of ours may be undecided.
     ///
     /// "Committed" is the coordinator's word alone: the markers may still be missing, and a coordinator that dies now
     /// may forget them. Records without a marker would share the fate of this producer's next transaction, and an abort
     /// of that would take back what was answered as done: so nothing is done, and nothing else is begun, before the
     /// markers are seen.
-    fn wait_until_settled(&self) -> Result<(), Fault> {
-        let deadline = Instant::now() + HANGING_LIMIT;
-        for topic in [&self.settings.journal_topic, &self.settings.ledger_topic] {
-            loop {
-                let high = self.topics.high_watermark(topic, self.shard.0, crate::topics::LIMIT)?;
-                let stable = self.topics.bounds(topic, self.shard.0, crate::topics::LIMIT)?.next;
-                if stable >= high {
-                    break;
-                }
-                if Instant::now() > deadline {
-                    return Err(fault::hanging(topic, self.shard, stable, high));
-                }
-                std::thread::sleep(Duration::from_millis(2));
+    fn wait_until_settled(&self, transaction: &Transaction) -> Result<(), Fault> {
+        let own = [&self.settings.journal_topic, &self.settings.ledger_topic];
+        let own = own.map(|topic| (topic.as_str(), self.shard.0.cast_signed()));
+        for (topic, partition) in own.into_iter().chain(self.letters.partitions(transaction)) {
+            let partition = partition.cast_unsigned();
+            if let Settled::No { stable, high } = self.topics.settled(topic, partition, HANGING_LIMIT)? {
+                return Err(fault::hanging(topic, partition, stable, high));
             }
         }
         Ok(())
@@ -124,35 +143,26 @@ impl Journal for KafkaJournal {
         if let Err(fault) = outflow_journal::check(transaction).and_then(|()| self.letters.check(transaction)) {
             return AppendOutcome::Refused(fault);
         }
-        let (settings, partition) = (&self.settings, self.shard.0.cast_signed());
         let (journal, ledger) = (outflow_journal::encode(transaction), &transaction.ledger);
         let letters = &self.letters;
         let outcome = append::transact(producer, |producer| {
             for entry in &journal {
-                append::send(producer, record(&settings.journal_topic, partition, entry))?;
+                append::send(producer, self.record(&self.settings.journal_topic, entry))?;
             }
             for row in ledger {
                 let entry = outflow_journal::encode_ledger(row);
-                append::send(producer, record(&settings.ledger_topic, partition, &entry))?;
+                append::send(producer, self.record(&self.settings.ledger_topic, &entry))?;
             }
             transaction.dead_letters.iter().try_for_each(|letter| append::send(producer, letters.record(letter)))
         });
         let outcome = match outcome {
-            AppendOutcome::Done => self.wait_until_settled().map_or_else(AppendOutcome::Unknown, |()| outcome),
+            AppendOutcome::Done => self.wait_until_settled(transaction).map_or_else(AppendOutcome::Unknown, |()| outcome),
             other => other,
         };
         if !matches!(outcome, AppendOutcome::Done) {
             self.producer = None;
         }
         outcome
-    }
-}
-
-fn record<'a>(topic: &'a str, partition: i32, entry: &'a KeyValue) -> BaseRecord<'a, [u8], [u8]> {
-    let record = BaseRecord::to(topic).partition(partition).key(entry.key.as_slice());
-    match &entry.value {
-        Some(value) => record.payload(value),
-        None => record,
     }
 }
 

@@ -1,4 +1,8 @@
-use crate::{KafkaSettings, settings::BATCH_BYTES_MAX, topics::Topics};
+use crate::{
+    KafkaSettings,
+    settings::BATCH_BYTES_MAX,
+    topics::{Settled, Topics},
+};
 use outflow_api::{Blame, DeadLetter, Fault, Shard, Transaction, Verdict};
 use rdkafka::{
     message::{Header, OwnedHeaders},
@@ -6,13 +10,17 @@ use rdkafka::{
 };
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 /// A topic may change its settings, or go.
 const FRESH: Duration = Duration::from_secs(60);
+/// Other shards may share a partition of a dead letter topic: their transactions end within this.
+const SETTLE_LIMIT: Duration = Duration::from_secs(1);
+/// Says that a record of a dead letter topic is no letter.
+const BARRIER: &str = "__outflow.barrier";
 /// What Kafka adds to a record, its batch, and each header.
 const RECORD_BYTES: usize = 128;
 const HEADER_BYTES: usize = 10;
@@ -80,6 +88,24 @@ impl Letters {
         Ok(target)
     }
 
+    /// Where a predecessor's letters have no marker: its coordinator died behind the answer and forgot them. The next
+    /// transaction of this id decides their fate as well, so it must be one that commits: the barrier's.
+    pub(crate) fn unsettled(&self) -> Vec<(String, i32)> {
+        let unsettled = |topic: &String| {
+            let partition = self.target(topic).ok()?.partition;
+            let settled = self.topics.settled(topic, partition.cast_unsigned(), SETTLE_LIMIT);
+            matches!(settled, Ok(Settled::No { .. })).then(|| (topic.clone(), partition))
+        };
+        self.topics.dead_letters().iter().filter_map(unsettled).collect()
+    }
+
+    /// The partitions that this transaction's letters go to.
+    pub(crate) fn partitions<'a>(&self, transaction: &'a Transaction) -> BTreeSet<(&'a str, i32)> {
+        let known = self.known.borrow();
+        let of = |letter: &'a DeadLetter| Some((letter.topic.as_str(), known.get(&letter.topic)?.partition));
+        transaction.dead_letters.iter().filter_map(of).collect()
+    }
+
     pub(crate) fn record<'a>(&self, letter: &'a DeadLetter) -> BaseRecord<'a, [u8], [u8]> {
         let partition = self.known.borrow().get(&letter.topic).map_or(0, |target| target.partition);
         let headers = letter.headers.iter().fold(OwnedHeaders::new(), |headers, (name, value)| {
@@ -91,6 +117,12 @@ impl Letters {
         record.payload = letter.value.as_deref();
         record
     }
+}
+
+/// Without key and value; readers skip it by its header.
+pub(crate) fn barrier(topic: &str, partition: i32) -> BaseRecord<'_, [u8], [u8]> {
+    let headers = OwnedHeaders::new().insert(Header { key: BARRIER, value: Some("not a dead letter") });
+    BaseRecord::to(topic).partition(partition).headers(headers)
 }
 
 fn bytes(letter: &DeadLetter) -> usize {

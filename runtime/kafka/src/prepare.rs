@@ -49,6 +49,7 @@ pub(crate) fn provide(
     topics: &Topics,
     dead_letters: &[(String, Option<u32>)],
 ) -> Result<(), Fault> {
+    topics.are_dead_letters(dead_letters.iter().map(|(name, _)| name.clone()));
     let metadata = topics.client().fetch_metadata(None, LIMIT);
     let metadata = metadata.map_err(|error| fault::of_error(error, "connecting", topics.log()))?;
     for (name, partitions) in dead_letters {

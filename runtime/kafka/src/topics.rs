@@ -10,7 +10,7 @@ use rdkafka::{
     error::RDKafkaErrorCode,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -24,6 +24,13 @@ pub(crate) struct Topics {
     uncommitted: BaseConsumer<ClientLog>,
     log: ClientLog,
     names: Mutex<BTreeMap<TopicId, String>>,
+    dead_letters: Mutex<BTreeSet<String>>,
+}
+
+pub(crate) enum Settled {
+    Yes,
+    /// Somebody's transaction is open, or has lost its marker.
+    No { stable: Offset, high: Offset },
 }
 
 impl Topics {
@@ -33,7 +40,16 @@ impl Topics {
             config.create_with_context(log.clone()).map_err(|error| fault::of_error(error, "making a client", &log))
         };
         let (client, uncommitted) = (client(settings.plain())?, client(settings.uncommitted())?);
-        Ok(Topics { client, uncommitted, log, names: Mutex::default() })
+        Ok(Topics { client, uncommitted, log, names: Mutex::default(), dead_letters: Mutex::default() })
+    }
+
+    /// Topics that shards may write dead letters to: a new owner looks after what its predecessors wrote there.
+    pub(crate) fn are_dead_letters(&self, names: impl IntoIterator<Item = String>) {
+        self.dead_letters.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+    }
+
+    pub(crate) fn dead_letters(&self) -> Vec<String> {
+        self.dead_letters.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     pub(crate) fn admin(&self, settings: &KafkaSettings) -> Result<AdminClient<ClientLog>, Fault> {
@@ -116,6 +132,23 @@ impl Topics {
     /// The end of what was written, committed or not.
     pub(crate) fn high_watermark(&self, name: &str, partition: u32, limit: Duration) -> Result<Offset, Fault> {
         self.watermarks(&self.uncommitted, name, partition, limit).map(|bounds| bounds.next)
+    }
+
+    /// Waits until every transaction that has a record here by now has its marker too. Answers what is stable and what
+    /// is written where that takes longer than `limit`.
+    pub(crate) fn settled(&self, name: &str, partition: u32, limit: Duration) -> Result<Settled, Fault> {
+        let deadline = Instant::now() + limit;
+        let high = self.high_watermark(name, partition, LIMIT)?;
+        loop {
+            let stable = self.bounds(name, partition, LIMIT)?.next;
+            if stable >= high {
+                return Ok(Settled::Yes);
+            }
+            if Instant::now() > deadline {
+                return Ok(Settled::No { stable, high });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     fn watermarks(

@@ -137,9 +137,10 @@ impl World {
             }
             Journaled::Unknown
         } else {
+            // P10: "committed" without markers is not done, whatever the coordinator said.
             let hidden = self.rng.chance(faults.hidden);
             self.decide(journal, decision, hidden)?;
-            Journaled::Done
+            if hidden { Journaled::Unknown } else { Journaled::Done }
         };
         Ok(Answer::bare(Event::Journaled(outcome)))
     }

@@ -19,8 +19,8 @@ pub struct Journal {
     owner: u64,
     /// As a reader sees it.
     seen: State,
-    /// Decided, answered, and not to be seen before the same producer's next transaction: the broker died between
-    /// the answer and the markers.
+    /// Written, and not to be seen before the same producer's next transaction, whose fate they share: the broker died
+    /// between its answer and the markers.
     hidden: Vec<Transaction>,
     /// Sent, and nobody knows; settled when the next owner fences.
     doubtful: Option<Decision>,
@@ -76,6 +76,11 @@ impl Journal {
         for transaction in std::mem::take(&mut self.hidden) {
             self.seen.apply(&transaction);
         }
+    }
+
+    /// The transaction in doubt is aborted, and all that still waits for a marker of its producer with it.
+    pub fn abort(&mut self) {
+        self.hidden.clear();
     }
 
     pub fn doubt(&mut self, decision: Decision) {

@@ -264,10 +264,10 @@ impl World {
     pub fn start(&mut self, journal: usize) -> Result<(), String> {
         self.owners += 1;
         let owner = self.owners;
-        if let Some(decision) = self.journals[journal].fence(owner)
-            && self.rng.chance(500)
-        {
-            self.decide(journal, &decision, false)?;
+        match self.journals[journal].fence(owner) {
+            Some(decision) if self.rng.chance(500) => self.decide(journal, &decision, false)?,
+            Some(_) => self.journals[journal].abort(),
+            None => {}
         }
         let recovered = self.journals[journal].recover();
         let starts = self.shards_of(journal).into_iter().map(|key| (key, Offset::ZERO)).collect();

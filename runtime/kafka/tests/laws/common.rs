@@ -134,3 +134,14 @@ pub fn decided(recovered: &outflow_api::Recovered, lane: u32) -> Option<i64> {
     let owed = recovered.lanes.get(&LaneId(lane))?.owed.values().next()?.first()?;
     Some(owed.start.0)
 }
+
+/// Brokers that come back need some seconds.
+pub fn eventually(journal: &mut dyn outflow_api::Journal) -> outflow_api::Recovered {
+    let started = Instant::now();
+    loop {
+        match journal.acquire() {
+            Ok(recovered) => return recovered,
+            Err(fault) => assert!(started.elapsed() < LIMIT * 2, "{fault}"),
+        }
+    }
+}

@@ -1,7 +1,7 @@
-use crate::common::{LIMIT, cluster, decided, decision, unique};
+use crate::common::{cluster, decided, decision, eventually, unique};
 use outflow_api::{AppendOutcome, Cluster, DeadLetter, Generation, Journal, Shard, Transaction};
 use outflow_rig::Kafka;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn done(journal: &mut dyn Journal, transaction: &Transaction) {
     let outcome = journal.append(transaction);
@@ -96,17 +96,6 @@ fn a_broker_killed_behind_an_answered_commit_hides_no_decision_from_the_next_own
             let recovered = eventually(&mut *next);
             let lanes = (0..50).filter(|lane| decided(&recovered, *lane) == Some(round)).count();
             assert_eq!(lanes, 50, "round {round}, shard {shard}: decisions that were answered and are not seen");
-        }
-    }
-}
-
-/// Brokers that come back need some seconds.
-fn eventually(journal: &mut dyn Journal) -> outflow_api::Recovered {
-    let started = Instant::now();
-    loop {
-        match journal.acquire() {
-            Ok(recovered) => return recovered,
-            Err(fault) => assert!(started.elapsed() < LIMIT * 2, "{fault}"),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod common;
 mod conformance;
 mod journal;
+mod markers;
 mod membership;
 mod prepare;
 mod rights;
