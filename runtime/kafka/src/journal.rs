@@ -156,7 +156,9 @@ impl Journal for KafkaJournal {
             transaction.dead_letters.iter().try_for_each(|letter| append::send(producer, letters.record(letter)))
         });
         let outcome = match outcome {
-            AppendOutcome::Done => self.wait_until_settled(transaction).map_or_else(AppendOutcome::Unknown, |()| outcome),
+            AppendOutcome::Done => {
+                self.wait_until_settled(transaction).map_or_else(AppendOutcome::Unknown, |()| outcome)
+            }
             other => other,
         };
         if !matches!(outcome, AppendOutcome::Done) {

@@ -30,7 +30,10 @@ pub(crate) struct Topics {
 pub(crate) enum Settled {
     Yes,
     /// Somebody's transaction is open, or has lost its marker.
-    No { stable: Offset, high: Offset },
+    No {
+        stable: Offset,
+        high: Offset,
+    },
 }
 
 impl Topics {

@@ -68,13 +68,22 @@ pub struct Kafka {
     process: Mutex<Process>,
     port: u16,
     secure_port: Option<u16>,
+    door_port: Option<u16>,
+}
+
+/// Listeners beside the plain one.
+#[derive(Clone, Copy, Default)]
+struct Listeners {
+    secure: Option<u16>,
+    /// Own port, and the one that is told to clients.
+    door: Option<(u16, u16)>,
 }
 
 impl Kafka {
     /// # Panics
     /// If it cannot be started.
     pub fn start(folder: &Path) -> Kafka {
-        Kafka::launch(folder, false)
+        Kafka::launch(folder, Listeners::default())
     }
 
     /// Has a second listener, [`Kafka::secure_bootstrap`], with TLS, SASL (PLAIN and SCRAM-SHA-256) and rights: its
@@ -84,7 +93,16 @@ impl Kafka {
     /// If it cannot be started.
     pub fn start_secure(folder: &Path) -> Kafka {
         make_certificate(folder);
-        Kafka::launch(folder, true)
+        Kafka::launch(folder, Listeners { secure: Some(lasting_port()), ..Listeners::default() })
+    }
+
+    /// Has a second listener, [`Kafka::door`], whose clients are told that the broker is at `outside`: whoever listens
+    /// there sees all that is said, and can misbehave.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_behind(folder: &Path, outside: u16) -> Kafka {
+        Kafka::launch(folder, Listeners { door: Some((lasting_port(), outside)), ..Listeners::default() })
     }
 
     /// The broker that all tests of this process share; they neither kill nor pause it.
@@ -93,15 +111,15 @@ impl Kafka {
         SHARED.get_or_init(|| Kafka::start(&shared_folder()))
     }
 
-    fn launch(folder: &Path, secure: bool) -> Kafka {
+    fn launch(folder: &Path, listeners: Listeners) -> Kafka {
         let (port, controller) = (lasting_port(), lasting_port());
-        let secure_port = secure.then(lasting_port);
         fs::write(folder.join("log4j2.properties"), LOGGING).expect("the folder can be written");
-        fs::write(folder.join("server.properties"), properties(folder, port, controller, secure_port))
+        fs::write(folder.join("server.properties"), properties(folder, port, controller, listeners))
             .expect("the folder can be written");
-        format_storage(folder, secure);
+        format_storage(folder, listeners.secure.is_some());
         let process = Mutex::new(run(folder));
-        let kafka = Kafka { folder: folder.to_owned(), process, port, secure_port };
+        let (secure_port, door_port) = (listeners.secure, listeners.door.map(|(own, _)| own));
+        let kafka = Kafka { folder: folder.to_owned(), process, port, secure_port, door_port };
         kafka.wait_until_it_answers();
         kafka
     }
@@ -114,6 +132,12 @@ impl Kafka {
     /// If the broker was not started with a secure listener.
     pub fn secure_bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.secure_port.expect("started by start_secure"))
+    }
+
+    /// # Panics
+    /// If the broker was not started behind a door.
+    pub fn door(&self) -> u16 {
+        self.door_port.expect("started by start_behind")
     }
 
     /// What a client of the secure listener trusts.
@@ -244,15 +268,19 @@ fn options() -> AdminOptions {
     AdminOptions::new().operation_timeout(Some(Duration::from_secs(20))).request_timeout(Some(Duration::from_secs(30)))
 }
 
-fn properties(folder: &Path, port: u16, controller: u16, secure: Option<u16>) -> String {
+fn properties(folder: &Path, port: u16, controller: u16, listeners: Listeners) -> String {
+    let Listeners { secure, door } = listeners;
     let data = folder.join("data");
     let plain = format!("CLIENT://127.0.0.1:{port}");
     let secure_listener = secure.map(|port| format!(",SECURE://127.0.0.1:{port}")).unwrap_or_default();
+    let door_listener = |port: u16| format!(",DOOR://127.0.0.1:{port}");
+    let [own, told] = [door.map(|(own, _)| own), door.map(|(_, told)| told)];
+    let [own, told] = [own, told].map(|port| port.map(door_listener).unwrap_or_default());
     let mut text = format!(
         "{PROPERTIES}log.dirs={}\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
-         listeners={plain},CONTROLLER://127.0.0.1:{controller}{secure_listener}\n\
-         advertised.listeners={plain}{secure_listener}\n\
-         listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL\n",
+         listeners={plain},CONTROLLER://127.0.0.1:{controller}{secure_listener}{own}\n\
+         advertised.listeners={plain}{secure_listener}{told}\n\
+         listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,DOOR:PLAINTEXT,SECURE:SASL_SSL\n",
         data.display()
     );
     if secure.is_some() {

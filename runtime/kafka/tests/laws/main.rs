@@ -2,6 +2,7 @@
 
 mod common;
 mod conformance;
+mod door;
 mod journal;
 mod markers;
 mod membership;

@@ -1,7 +1,10 @@
 //! A coordinator that dies right behind an answered commit may forget its markers for good (kafka-lease, section 8):
 //! what was answered as done must stay done, whatever its producer or the next owner does then.
 
-use crate::common::{LIMIT, STEP, cluster, decided, decision, eventually, unique};
+use crate::{
+    common::{LIMIT, STEP, cluster, decided, decision, eventually, unique},
+    door::Door,
+};
 use outflow_api::{AppendOutcome, Cluster, DeadLetter, Journal, Shard, Transaction};
 use outflow_kafka::KafkaCluster;
 use outflow_rig::Kafka;
@@ -12,18 +15,24 @@ use rdkafka::{
     message::Headers,
 };
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 const SHARDS: u32 = 4;
-const ROUNDS: u64 = 4;
+const ROUNDS: u64 = 2;
+const WIDE: usize = 30;
 
 /// Decision `number` of a shard, and its dead letter.
 fn numbered(letters: &str, number: i64) -> Transaction {
+    // An old one would fall to the topic's retention.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis());
     let letter = DeadLetter {
         topic: letters.to_owned(),
-        timestamp_ms: 1,
+        timestamp_ms: i64::try_from(now).expect("this century"),
         key: None,
         value: Some(number.to_string().into_bytes().into()),
         headers: Vec::new(),
@@ -136,6 +145,57 @@ fn letters_of(kafka: &Kafka, topic: &str, shard: u32) -> Vec<i64> {
             None => {}
         }
     }
+}
+
+/// The accident itself, aimed: the broker dies between its "committed" and the client's hearing of it, and may forget
+/// the markers. What has none shares the fate of the same producer's next transaction, so it is not done.
+#[test]
+fn nothing_is_done_whose_markers_were_forgotten_and_the_next_owner_sees_it_all_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let door = Door::new();
+    let kafka = Arc::new(Kafka::start_behind(folder.path(), door.port()));
+    door.open(kafka.door());
+    let mut settings = crate::common::settings(&kafka, 1);
+    let direct = KafkaCluster::new(settings.clone()).expect("the settings are valid");
+    direct.prepare().expect("the broker is ours");
+    // The more partitions a transaction has, the longer it takes to mark them all.
+    let letters: Vec<String> = (0..WIDE).map(|_| unique("letters")).collect();
+    let topics: Vec<_> = letters.iter().map(|name| (name.clone(), None)).collect();
+    direct.provide(&topics).expect("the broker is ours");
+    let wide = |number| {
+        let letters = letters.iter().flat_map(|topic| numbered(topic, number).dead_letters);
+        Transaction { dead_letters: letters.collect(), ..decision(1, number) }
+    };
+    settings.bootstrap = format!("127.0.0.1:{}", door.port());
+    let watched = KafkaCluster::new(settings.clone()).expect("the settings are valid");
+    watched.provide(&topics).expect("the broker is ours");
+    let mut journal = watched.journal(Shard(0)).expect("the settings work");
+    eventually(&mut *journal);
+    assert!(matches!(journal.append(&wide(1)), AppendOutcome::Done));
+    let victim = Arc::clone(&kafka);
+    door.behind_next_commit(move || victim.kill());
+    let is_done = std::thread::scope(|scope| {
+        let owner = scope.spawn(|| matches!(journal.append(&wide(2)), AppendOutcome::Done));
+        outflow_rig::wait_until("the broker's death", LIMIT, || door.has_acted());
+        kafka.restart();
+        owner.join().expect("it answers")
+    });
+    let own = [&settings.journal_topic].into_iter().chain(&letters);
+    let unmarked = own.filter(|topic| !is_marked(&kafka, topic)).count();
+    assert!(!is_done || unmarked == 0, "done, while {unmarked} partitions have no marker");
+    let mut next = direct.journal(Shard(0)).expect("the settings work");
+    assert_eq!(decided(&eventually(&mut *next), 1), Some(2), "the coordinator had said \"committed\"");
+    for topic in &letters {
+        assert_eq!(letters_of(&kafka, topic, 0), [1, 2], "dead letters of both decisions");
+    }
+}
+
+fn is_marked(kafka: &Kafka, topic: &str) -> bool {
+    let end = |isolation: &str| {
+        let reader: BaseConsumer = kafka.config().set("isolation.level", isolation).create().expect("valid settings");
+        reader.fetch_watermarks(topic, 0, LIMIT).expect("the broker answers").1
+    };
+    end("read_committed") == end("read_uncommitted")
 }
 
 /// P7: another shard's open transaction, or one without markers, would block this one's reading and compaction.
