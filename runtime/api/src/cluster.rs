@@ -1,4 +1,4 @@
-use crate::{Fault, Journal, Offset, Shard, Source, TopicId, TopicPartition};
+use crate::{ConfigLog, Fault, Journal, Offset, Shard, Source, TopicId, TopicPartition};
 use std::{fmt, time::Duration};
 
 /// Where records come from and decisions are kept: Kafka, or a folder. Hands out one object per thread.
@@ -6,7 +6,7 @@ pub trait Cluster: Send + Sync {
     /// Each name's topic; a missing one is a fault that names it.
     fn topics(&self, names: &[String]) -> Result<Vec<TopicInfo>, Fault>;
 
-    /// Creates what is missing of our own topics (journal, ledger) and checks the settings of what is there.
+    /// Creates what is missing of our own topics (journal, ledger, config log) and checks the settings of what is there.
     fn prepare(&self) -> Result<(), Fault>;
 
     /// Creates the dead letter topics that are missing: name, and partitions if they were asked for.
@@ -21,6 +21,7 @@ pub trait Cluster: Send + Sync {
     fn source(&self) -> Result<Box<dyn Source>, Fault>;
     fn journal(&self, shard: Shard) -> Result<Box<dyn Journal>, Fault>;
     fn membership(&self) -> Result<Box<dyn Membership>, Fault>;
+    fn config_log(&self) -> Result<Box<dyn ConfigLog>, Fault>;
 
     /// Positions for people and their tools (a consumer group's offsets): best effort, never read back.
     fn report(&self, connector: &str, floors: &[(TopicPartition, Offset)]) -> Result<(), Fault>;

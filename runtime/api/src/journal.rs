@@ -1,14 +1,21 @@
-use crate::{BatchId, Fault, Generation, Incarnation, LaneId, Offset, OffsetRange, Ranges, Revision, TopicPartition};
+use crate::{
+    BatchId, Fault, FeedId, Generation, Incarnation, LaneId, Offset, OffsetRange, Ranges, Revision, TopicPartition,
+    Track,
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// Where a lane stands: the last value under its key is the truth. No record: nothing owed, `next` is the floor.
+/// Where a lane stands: the last value under its key is the truth. No record: nothing owed, `next` is its feed's floor.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LaneRecord {
+    /// For as long as the lane lives: who follows another schedule from now on is another lane.
+    pub feed: FeedId,
     /// The live stream skips what is below.
     pub next: BTreeMap<TopicPartition, Offset>,
     /// Still to be delivered; open-ended while the lane is not live.
     pub owed: BTreeMap<TopicPartition, Ranges>,
+    /// Deliveries of explicit ranges beside the live one, oldest first.
+    pub runs: Vec<Run>,
     /// Decided and not yet known to be visible: at most one.
     pub pending: Option<Pending>,
     /// Offsets within `owed` whose dead letters are out already: a batch was decided, then lost at the destination.
@@ -18,11 +25,16 @@ pub struct LaneRecord {
 
 impl LaneRecord {
     /// A record that says nothing is a tombstone.
-    pub fn says_nothing(&self, floor: impl Fn(TopicPartition) -> Option<Offset>) -> bool {
+    pub fn says_nothing(&self, floor: impl Fn(Track) -> Option<Offset>) -> bool {
+        let passed = |(partition, next): (&TopicPartition, &Offset)| {
+            let track = Track { feed: self.feed, partition: *partition };
+            floor(track).is_some_and(|floor| *next <= floor)
+        };
         self.pending.is_none()
             && self.parked.is_none()
+            && self.runs.is_empty()
             && self.owed.values().all(Ranges::is_empty)
-            && self.next.iter().all(|(partition, next)| floor(*partition).is_some_and(|floor| *next <= floor))
+            && self.next.iter().all(passed)
     }
 
     pub fn owes(&self, partition: TopicPartition, offset: Offset) -> bool {
@@ -30,11 +42,25 @@ impl LaneRecord {
     }
 }
 
+/// Explicit offset ranges, to be delivered to a lane under one set of definitions (P32).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// Of the entry of the config log that asked for it.
+    pub id: Revision,
+    /// The definitions that route all its rows, whatever held at their offsets.
+    pub by: Revision,
+    pub owed: BTreeMap<TopicPartition, Ranges>,
+    /// As the lane's own.
+    pub spent: BTreeMap<TopicPartition, Vec<Offset>>,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Parked {
     /// The fault's code.
     pub code: String,
     pub hint: String,
+    /// By a person: nobody but a person lets it go on.
+    pub held: bool,
 }
 
 /// A decided batch. From here on it will be revealed, by whoever owns the shard.
@@ -46,6 +72,8 @@ pub struct Pending {
     pub covers: BTreeMap<TopicPartition, OffsetRange>,
     /// The lane's own version: what the rows were decoded and routed by.
     pub version: Revision,
+    /// Of which run, and which definitions route it; `None`: each row those of its own offset.
+    pub run: Option<(Revision, Revision)>,
     /// Rows within `covers` that went to the dead letters.
     pub rejected: BTreeMap<TopicPartition, Vec<Offset>>,
     pub rows: u64,
@@ -54,13 +82,19 @@ pub struct Pending {
     pub rows_hash: u64,
 }
 
-/// A set of definitions, and from which offset on each partition follows it.
+/// From which offset on each partition follows a revision of the config log. What it says stands there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RevisionRecord {
     pub revision: Revision,
     pub starts: BTreeMap<TopicPartition, Offset>,
-    /// What the engine never reads: topics, models, lanes and their destinations, without secrets.
-    pub content: Bytes,
+}
+
+/// How much of the config log the shard has taken: all revisions below, and this many commands of this one. Each
+/// command's effects share the transaction that moves this mark (P31).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Applied {
+    pub revision: Revision,
+    pub commands: u32,
 }
 
 /// One atomic write.
@@ -69,9 +103,10 @@ pub struct Transaction {
     /// `None` is a tombstone.
     pub lanes: Vec<(LaneId, Option<LaneRecord>)>,
     /// All floors of the shard, or none where they did not change.
-    pub floors: BTreeMap<TopicPartition, Offset>,
+    pub floors: BTreeMap<Track, Offset>,
     pub revisions: Vec<RevisionRecord>,
     pub revisions_gone: Vec<Revision>,
+    pub applied: Option<Applied>,
     pub ledger: Vec<LedgerRow>,
     pub dead_letters: Vec<DeadLetter>,
 }
@@ -98,6 +133,8 @@ pub enum LedgerEvent {
     Decided {
         covers: BTreeMap<TopicPartition, OffsetRange>,
         version: Revision,
+        /// `None`: the live run.
+        run: Option<Revision>,
         rows: u64,
         rejected: u64,
         rows_hash: u64,
@@ -105,6 +142,14 @@ pub enum LedgerEvent {
     Revealed,
     /// Proven never to become visible; its rows are owed again.
     Lost,
+    /// Given up by an operator, without proof: perhaps visible, perhaps never.
+    Abandoned,
+    /// Owed, and given up by an operator before anything was decided: never delivered. The batch is a name only.
+    Skipped {
+        /// `None`: the live run.
+        run: Option<Revision>,
+        covers: BTreeMap<TopicPartition, OffsetRange>,
+    },
 }
 
 /// What the last owners decided, as of the barrier of the new one.
@@ -112,10 +157,11 @@ pub enum LedgerEvent {
 pub struct Recovered {
     pub incarnation: Incarnation,
     pub generation: Generation,
-    pub floors: BTreeMap<TopicPartition, Offset>,
+    pub floors: BTreeMap<Track, Offset>,
     pub lanes: BTreeMap<LaneId, LaneRecord>,
     /// Rising.
     pub revisions: Vec<RevisionRecord>,
+    pub applied: Applied,
     pub bytes_read: u64,
 }
 

@@ -9,6 +9,7 @@
 
 mod batch;
 mod cluster;
+mod config_log;
 mod decoder;
 mod fault;
 mod journal;
@@ -22,14 +23,15 @@ mod sqltype;
 
 pub use batch::{BatchId, Generation, Incarnation, LaneId, Revision, Shard};
 pub use cluster::{Cluster, Finding, Membership, MembershipEvent, RevokeDone, TopicInfo};
+pub use config_log::{ConfigEntry, ConfigLog, ConfigRevision, Publication};
 pub use decoder::{Decoded, Decoder, RejectedRow};
 pub use fault::{Blame, Fault, Verdict};
 pub use journal::{
-    AppendOutcome, DeadLetter, Journal, LaneRecord, LedgerEvent, LedgerRow, Parked, Pending, Recovered, RevisionRecord,
-    Transaction,
+    AppendOutcome, Applied, DeadLetter, Journal, LaneRecord, LedgerEvent, LedgerRow, Parked, Pending, Recovered,
+    RevisionRecord, Run, Transaction,
 };
-pub use model::{Column, Model, UnknownFields};
-pub use position::{Offset, OffsetRange, TopicId, TopicPartition};
+pub use model::{Column, FilterError, Model, UnknownFields};
+pub use position::{FeedId, Offset, OffsetRange, TopicId, TopicPartition, Track};
 pub use ranges::Ranges;
 pub use record::{Headers, RecordBlock, RecordView, RowSlice, Rows};
 pub use sink::{

@@ -23,6 +23,23 @@ impl fmt::Debug for TopicPartition {
     }
 }
 
+/// Lanes that are read together: those of one connector that follow one schedule. What has positions and floors.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct FeedId(pub u32);
+
+/// One feed's way through one partition.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Track {
+    pub feed: FeedId,
+    pub partition: TopicPartition,
+}
+
+impl fmt::Debug for Track {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "feed {} of {:?}", self.feed.0, self.partition)
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Offset(pub i64);
 

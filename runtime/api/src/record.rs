@@ -2,6 +2,8 @@ use crate::{Offset, TopicPartition};
 use std::{ops::Range, sync::Arc};
 
 const NULL: u32 = u32::MAX;
+/// Of a span outside of a block.
+const SPAN_BYTES: usize = 36;
 
 /// Raw records of one partition, in offset order, back to back in one allocation.
 ///
@@ -74,6 +76,53 @@ impl RecordBlock {
         self.bytes.extend_from_slice(value.unwrap_or_default());
         let (key_bytes, value_bytes) = (length(key), length(value));
         self.spans.push(Span { offset, timestamp_ms, start, key_bytes, headers_bytes, value_bytes });
+    }
+
+    /// A row of another block of the same partition; its parts lie behind one another there as they will here.
+    ///
+    /// # Panics
+    /// If offsets do not rise, or the block is another partition's.
+    pub fn push_row(&mut self, from: &RecordBlock, row: usize) {
+        assert!(self.partition == from.partition, "a block holds rows of one partition");
+        let span = from.spans[row];
+        assert!(self.spans.last().is_none_or(|last| last.offset < span.offset), "offsets of a block must rise");
+        let part = |bytes: u32| if bytes == NULL { 0 } else { bytes as usize };
+        let length = part(span.key_bytes) + span.headers_bytes as usize + part(span.value_bytes);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&from.bytes[span.start..span.start + length]);
+        self.spans.push(Span { start, ..span });
+    }
+
+    /// For whoever keeps blocks in a form of his own: payload, and what says where each record begins.
+    pub fn to_parts(&self) -> (&[u8], Vec<u8>) {
+        let mut index = Vec::with_capacity(self.spans.len() * SPAN_BYTES);
+        for span in &self.spans {
+            index.extend_from_slice(&span.offset.0.to_le_bytes());
+            index.extend_from_slice(&span.timestamp_ms.to_le_bytes());
+            index.extend_from_slice(&(span.start as u64).to_le_bytes());
+            for length in [span.key_bytes, span.headers_bytes, span.value_bytes] {
+                index.extend_from_slice(&length.to_le_bytes());
+            }
+        }
+        (&self.bytes, index)
+    }
+
+    /// # Panics
+    /// If the parts are not those of a block.
+    pub fn from_parts(partition: TopicPartition, bytes: Vec<u8>, index: &[u8]) -> RecordBlock {
+        let spans = index.chunks_exact(SPAN_BYTES).map(|span| {
+            let long = |at: usize| u64::from_le_bytes(span[at..at + 8].try_into().expect("eight bytes"));
+            let short = |at: usize| u32::from_le_bytes(span[at..at + 4].try_into().expect("four bytes"));
+            Span {
+                offset: Offset(long(0).cast_signed()),
+                timestamp_ms: long(8).cast_signed(),
+                start: long(16) as usize,
+                key_bytes: short(24),
+                headers_bytes: short(28),
+                value_bytes: short(32),
+            }
+        });
+        RecordBlock { partition, bytes, spans: spans.collect() }
     }
 
     pub fn partition(&self) -> TopicPartition {
@@ -211,5 +260,23 @@ mod tests {
         assert_eq!((block.get(1).key, block.get(1).value), (None, None));
         assert_eq!((block.get(2).key, block.get(2).value), (Some(b"".as_slice()), Some(b"".as_slice())));
         assert_eq!((block.row_at(Offset(0)), block.row_at(Offset(4)), block.row_at(Offset(11))), (0, 1, 3));
+    }
+
+    #[test]
+    fn rows_that_are_copied_and_taken_apart_stay_what_they_were() {
+        let mut block = RecordBlock::new(PARTITION);
+        block.push(Offset(1), 4, Some(b"a"), Some(b"one"), [("h", Some(b"x".as_slice())), ("n", None)]);
+        block.push(Offset(2), 5, None, None, []);
+        block.push(Offset(7), -1, Some(b""), Some(b"three"), []);
+        let mut copy = RecordBlock::new(PARTITION);
+        [0, 2].into_iter().for_each(|row| copy.push_row(&block, row));
+        let (bytes, index) = copy.to_parts();
+        let copy = RecordBlock::from_parts(PARTITION, bytes.to_vec(), &index);
+        for (row, of) in [(0, 0), (1, 2)] {
+            let (own, other) = (copy.get(row), block.get(of));
+            assert_eq!((own.offset, own.timestamp_ms, own.key), (other.offset, other.timestamp_ms, other.key));
+            assert_eq!(own.value, other.value);
+            assert_eq!(own.headers.iter().collect::<Vec<_>>(), other.headers.iter().collect::<Vec<_>>());
+        }
     }
 }

@@ -31,4 +31,7 @@ pub trait Source: Send {
 
     /// Start (inclusive) and end (exclusive) of the partition's log, now.
     fn bounds(&mut self, partition: TopicPartition) -> Result<OffsetRange, Fault>;
+
+    /// The first offset whose record is not older (milliseconds since 1970 UTC), or the end of the log.
+    fn offset_at(&mut self, partition: TopicPartition, timestamp_ms: i64) -> Result<Offset, Fault>;
 }

@@ -1,6 +1,6 @@
 use crate::Reason;
 use outflow_api::{
-    BatchId, CommitPermit, Generation, LaneId, Offset, OffsetRange, Pending, Prepared, Revision, TopicPartition,
+    BatchId, CommitPermit, Generation, LaneId, Offset, OffsetRange, Pending, Prepared, Revision, TopicPartition, Track,
     Transaction,
 };
 use std::collections::BTreeMap;
@@ -9,20 +9,23 @@ use std::collections::BTreeMap;
 /// of the rows held at that moment.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Start reading here.
-    Read { partition: TopicPartition, from: Offset },
+    /// Start reading for this feed here.
+    Read { track: Track, from: Offset },
     /// Take the lane's rows within `covers`, encode them, prepare them at the destination.
     Prepare(BatchSpec),
     /// One atomic write; dead letters of the named rows go with it.
     Append(Decision),
     /// Make it visible, however often it takes. `read_rows`: the sink asked for them, read them again if need be.
     Reveal { permit: CommitPermit, pending: Pending, read_rows: bool },
-    /// Read again what the lane owes, each row under the revision of its own offset; stop where the lane's version
-    /// changes, or where a batch is full. Rows in `spent` are rejected ones whose dead letters are out.
+    /// Read again what the lane owes; stop where the lane's version changes, or where a batch is full. Rows in `spent`
+    /// are rejected ones whose dead letters are out.
     ReadDebt {
         batch: BatchId,
-        owed: BTreeMap<TopicPartition, OffsetRange>,
-        spent: BTreeMap<TopicPartition, Vec<Offset>>,
+        partition: TopicPartition,
+        range: OffsetRange,
+        /// The definitions that route these rows; `None`: each row those of its own offset.
+        by: Option<Revision>,
+        spent: Vec<Offset>,
     },
     /// Prepared and never to be decided.
     Abort { lane: LaneId, prepared: Prepared },

@@ -1,13 +1,16 @@
 use crate::{
-    Action, Event, Journaled, Settings, Stop, Taken,
+    Action, Event, Journaled, Publication, Settings, Stop, Taken,
+    agenda::Agenda,
     decide::Deciding,
-    lane::{Lane, Stage},
+    lane::{Lane, Rows, Stage},
+    lanes::Lanes,
     revision::Revisions,
 };
 use outflow_api::{
-    BatchId, Generation, Incarnation, LaneId, Offset, OffsetRange, Pending, Ranges, Revision, TopicPartition,
+    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, Offset, OffsetRange, Pending, Ranges, Revision,
+    TopicPartition, Track,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One shard's decisions under one owner. Dropped when the owner changes or anything is in doubt.
 pub struct Engine {
@@ -16,20 +19,28 @@ pub struct Engine {
     pub(crate) generation: Generation,
     pub(crate) seq: u32,
     pub(crate) now_ms: u64,
-    pub(crate) partitions: BTreeMap<TopicPartition, Partition>,
-    pub(crate) lanes: BTreeMap<LaneId, Lane>,
-    /// Lanes whose record differs from the journal's.
-    pub(crate) dirty: BTreeSet<LaneId>,
+    pub(crate) tracks: BTreeMap<Track, Cursor>,
+    /// How many the journal names.
+    pub(crate) tracks_journaled: usize,
+    /// Feeds that nothing is fetched for any more.
+    pub(crate) retired: BTreeSet<FeedId>,
+    pub(crate) lanes: Lanes,
+    pub(crate) agenda: Agenda,
     pub(crate) revisions: Revisions,
+    /// Revisions that are not taken yet.
+    pub(crate) published: VecDeque<Publication>,
+    /// Lanes whose record has to share the transaction that moves the mark of what is applied.
+    pub(crate) commanded: BTreeSet<LaneId>,
     pub(crate) deciding: Option<Deciding>,
     pub(crate) decided_at_ms: u64,
+    pub(crate) outlived_at_ms: u64,
     /// The last lane that went into a transaction.
     pub(crate) chosen_last: LaneId,
     pub(crate) draining: bool,
     pub(crate) stopped: bool,
 }
 
-pub(crate) struct Partition {
+pub(crate) struct Cursor {
     /// The offset that the next fetch starts at.
     pub position: Offset,
     /// As the journal has it.
@@ -41,12 +52,18 @@ pub(crate) struct Partition {
 /// Where a lane stands, for people.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LaneView {
+    pub feed: FeedId,
     pub open_rows: u64,
     pub open_bytes: u64,
     pub is_behind: bool,
+    /// Offsets that are owed, those of runs included.
     pub owed: u64,
+    /// The first of them in each partition.
+    pub owed_from: BTreeMap<TopicPartition, Offset>,
+    pub runs: usize,
     pub pending: Option<BatchId>,
     pub parked: Option<(String, String)>,
+    pub is_held: bool,
 }
 
 impl Engine {
@@ -55,8 +72,11 @@ impl Engine {
             return;
         }
         self.now_ms = self.now_ms.max(now_ms);
+        self.lanes.begin_event();
+        let is_tick = matches!(event, Event::Tick | Event::Pressure { .. } | Event::Drain);
         match event {
-            Event::Fetched { partition, range, taken } => self.fetched(partition, range, &taken, out),
+            Event::Fetched { track, range, taken } => self.fetched(track, range, &taken, out),
+            Event::PassEnded(feed) => self.flush(feed),
             Event::DebtRead(read) => self.debt_read(read, out),
             Event::DebtFailed { batch, reason } => self.debt_failed(batch, reason, out),
             Event::Prepared(batch) => self.prepared(batch, out),
@@ -67,21 +87,30 @@ impl Engine {
             Event::Journaled(Journaled::Unknown) => self.stop(Stop::Unknown, out),
             Event::Revealed { batch, outcome } => self.revealed(batch, outcome, out),
             Event::RevealStalled { batch, reason } => self.reveal_stalled(batch, reason, out),
-            Event::Revised { revision, content } => self.revisions.wait(revision, content),
-            Event::PartitionsAdded(starts) => self.partitions_added(&starts, out),
-            Event::Pressure => self.relieve(out),
+            Event::Published(publication) => self.publish(publication),
+            Event::TracksAdded(starts) => self.tracks_added(&starts, out),
+            Event::FeedRetired(feed) => self.retire(feed),
+            Event::Pressure { bytes } => self.relieve(bytes, out),
             Event::Resume(lane) => self.resume(lane),
             Event::Drain => self.draining = true,
             Event::Tick => {}
         }
-        self.seal_due(out);
-        self.pay_debts(out);
+        self.note_changes();
+        self.seal_due(is_tick, out);
+        self.note_changes();
+        self.pay_debts(is_tick, out);
+        self.note_changes();
         self.propose(out);
+        self.note_changes();
+    }
+
+    pub(crate) fn note_changes(&mut self) {
+        self.lanes.note_changes(&mut self.agenda);
     }
 
     /// What of `range` is to be kept for the lane. Ask right before `Event::Fetched` of the same range.
     pub fn wanted(&self, lane: LaneId, partition: TopicPartition, range: OffsetRange) -> Ranges {
-        self.lanes.get(&lane).map_or_else(|| Ranges::of(range), |lane| lane.wanted(partition, range))
+        self.lanes.get(lane).map_or_else(|| Ranges::of(range), |lane| lane.wanted(partition, range))
     }
 
     /// The definitions in force at this offset, also when it is read again (P18).
@@ -96,16 +125,40 @@ impl Engine {
 
     /// Whether what was cut off this batch is open again, rather than owed. Ask right before `Event::Prepared`.
     pub fn keeps_rest(&self, batch: BatchId) -> bool {
-        let slot = self.lanes.get(&batch.lane).and_then(|lane| lane.slot.as_ref());
-        slot.is_some_and(|slot| !slot.debt && matches!(slot.stage, Stage::Preparing(own) if own == batch))
+        let slot = self.lanes.get(batch.lane).and_then(|lane| lane.slot.as_ref());
+        slot.is_some_and(|slot| slot.rows == Rows::Live && matches!(slot.stage, Stage::Preparing(own) if own == batch))
     }
 
-    pub fn position(&self, partition: TopicPartition) -> Option<Offset> {
-        self.partitions.get(&partition).map(|partition| partition.position)
+    pub fn position(&self, track: Track) -> Option<Offset> {
+        self.tracks.get(&track).map(|cursor| cursor.position)
     }
 
-    pub fn floors(&self) -> impl Iterator<Item = (TopicPartition, Offset)> {
-        self.partitions.iter().map(|(key, partition)| (*key, partition.floor))
+    pub fn tracks(&self) -> impl Iterator<Item = (Track, Offset)> {
+        self.tracks.iter().map(|(track, cursor)| (*track, cursor.position))
+    }
+
+    pub fn floors(&self) -> impl Iterator<Item = (Track, Offset)> {
+        self.tracks.iter().map(|(track, cursor)| (*track, cursor.floor))
+    }
+
+    /// Where the newest revision begins.
+    pub fn newest_start(&self, partition: TopicPartition) -> Offset {
+        self.revisions.newest_start(partition)
+    }
+
+    /// How far the config log has been taken; what is still waiting is not counted.
+    pub fn applied(&self) -> Applied {
+        self.revisions.applied
+    }
+
+    /// The oldest revision that rows may still be routed by, those of runs included.
+    pub fn oldest_revision(&self) -> Option<Revision> {
+        let records = self.lanes.iter().map(|(_, lane)| &lane.record);
+        let by = records.flat_map(|record| {
+            let pending = record.pending.as_ref().and_then(|pending| pending.run).map(|(_, by)| by);
+            record.runs.iter().map(|run| run.by).chain(pending)
+        });
+        by.chain(self.revisions.oldest()).min()
     }
 
     pub fn generation(&self) -> Generation {
@@ -118,13 +171,13 @@ impl Engine {
 
     /// False once its lane has fallen behind: an answer about this batch changes nothing any more.
     pub fn is_preparing(&self, id: BatchId) -> bool {
-        let slot = self.lanes.get(&id.lane).and_then(|lane| lane.slot.as_ref());
+        let slot = self.lanes.get(id.lane).and_then(|lane| lane.slot.as_ref());
         slot.is_some_and(|slot| matches!(slot.stage, Stage::Preparing(own) if own == id))
     }
 
     /// The batch, if it is decided and not yet known to be visible.
     pub fn pending(&self, id: BatchId) -> Option<&Pending> {
-        self.lanes.get(&id.lane)?.record.pending.as_ref().filter(|pending| pending.id == id)
+        self.lanes.get(id.lane)?.record.pending.as_ref().filter(|pending| pending.id == id)
     }
 
     pub fn is_stopped(&self) -> bool {
@@ -133,56 +186,95 @@ impl Engine {
 
     /// After `Drain`: everything that was here is visible and journaled as such; debt stays in the journal.
     pub fn is_drained(&self) -> bool {
-        let idle = |lane: &Lane| lane.is_settled() && lane.record.pending.is_none();
-        self.draining && self.deciding.is_none() && self.dirty.is_empty() && self.lanes.values().all(idle)
+        let idle = |(_, lane): (LaneId, &Lane)| lane.is_settled() && lane.record.pending.is_none();
+        self.draining && self.deciding.is_none() && self.agenda.is_quiet() && self.lanes.iter().all(idle)
     }
 
+    /// Lanes about which there is something to say; all others take what comes and owe nothing.
     pub fn lane_views(&self) -> impl Iterator<Item = (LaneId, LaneView)> {
-        self.lanes.iter().map(|(id, lane)| {
-            let owed = lane.record.owed.iter().flat_map(|(partition, owed)| {
-                let position = self.partitions.get(partition).map_or(Offset::ZERO, |partition| partition.position);
-                owed.as_slice().iter().map(move |range| (range.next.min(position).0 - range.start.0).max(0) as u64)
-            });
-            let parked = lane.record.parked.as_ref().map(|parked| (parked.code.clone(), parked.hint.clone()));
-            let view = LaneView {
-                open_rows: lane.open.iter().map(|open| open.rows()).sum(),
-                open_bytes: lane.open.iter().map(|open| open.bytes()).sum(),
-                is_behind: lane.is_behind(),
-                owed: owed.sum(),
-                pending: lane.record.pending.as_ref().map(|pending| pending.id),
-                parked,
-            };
-            (*id, view)
-        })
+        self.lanes.iter().map(|(id, lane)| (id, self.view(lane)))
     }
 
-    fn fetched(&mut self, key: TopicPartition, range: OffsetRange, taken: &[Taken], out: &mut Vec<Action>) {
-        let Some(partition) = self.partitions.get_mut(&key) else {
-            return self.stop(Stop::Halt(format!("fetched {key:?}, which this shard does not have")), out);
+    pub fn lane_view(&self, id: LaneId) -> Option<LaneView> {
+        self.lanes.get(id).map(|lane| self.view(lane))
+    }
+
+    fn view(&self, lane: &Lane) -> LaneView {
+        let record = &lane.record;
+        let feed = record.feed;
+        let all = || record.owed.iter().chain(record.runs.iter().flat_map(|run| &run.owed));
+        let owed = all().flat_map(|(partition, owed)| {
+            let position = self.position(Track { feed, partition: *partition }).unwrap_or(Offset::ZERO);
+            owed.as_slice().iter().map(move |range| (range.next.min(position).0 - range.start.0).max(0) as u64)
+        });
+        let mut owed_from: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
+        for (partition, first) in all().filter_map(|(partition, owed)| Some((*partition, owed.first()?.start))) {
+            owed_from.entry(partition).and_modify(|known| *known = first.min(*known)).or_insert(first);
+        }
+        LaneView {
+            feed,
+            open_rows: lane.open.iter().map(|open| open.rows()).sum(),
+            open_bytes: lane.open.iter().map(|open| open.bytes()).sum(),
+            is_behind: lane.is_behind(),
+            owed: owed.sum(),
+            owed_from,
+            runs: record.runs.len(),
+            pending: record.pending.as_ref().map(|pending| pending.id),
+            parked: record.parked.as_ref().map(|parked| (parked.code.clone(), parked.hint.clone())),
+            is_held: record.parked.as_ref().is_some_and(|parked| parked.held),
+        }
+    }
+
+    fn fetched(&mut self, track: Track, range: OffsetRange, taken: &[Taken], out: &mut Vec<Action>) {
+        let Some(cursor) = self.tracks.get_mut(&track) else {
+            return self.stop(Stop::Halt(format!("fetched {track:?}, which this shard does not have")), out);
         };
-        if range.start != partition.position {
-            let at = partition.position.0;
-            return self.stop(Stop::Halt(format!("fetched {range:?} of {key:?} while the reader is at {at}")), out);
+        if range.start != cursor.position {
+            let at = cursor.position.0;
+            return self.stop(Stop::Halt(format!("fetched {range:?} of {track:?} while the reader is at {at}")), out);
         }
-        partition.position = range.next;
+        cursor.position = range.next;
         for taken in taken {
-            debug_assert!(range.contains(taken.first) && taken.partition == key && taken.rows > 0);
-            self.lanes.entry(taken.lane).or_default().take(taken, self.now_ms);
+            debug_assert!(range.contains(taken.first) && taken.rows > 0);
+            let new = || Lane::new(track.feed);
+            self.lanes.amend(taken.lane, new, |lane| lane.take(track.partition, taken, self.now_ms));
         }
     }
 
-    fn partitions_added(&mut self, starts: &BTreeMap<TopicPartition, Offset>, out: &mut Vec<Action>) {
-        for (key, start) in starts {
-            if self.partitions.contains_key(key) {
+    pub(crate) fn flush(&mut self, feed: FeedId) {
+        let all = Track { feed, partition: MIN }..=Track { feed, partition: MAX };
+        let open: BTreeSet<LaneId> =
+            self.agenda.holds.range(all).flat_map(|(_, holds)| holds).map(|(_, id)| *id).collect();
+        for id in open {
+            if let Some(lane) = self.lanes.get_mut(id) {
+                lane.seal_now = !lane.open.is_empty();
+            }
+        }
+    }
+
+    fn tracks_added(&mut self, starts: &BTreeMap<Track, Offset>, out: &mut Vec<Action>) {
+        for (track, start) in starts {
+            if self.tracks.contains_key(track) {
                 continue;
             }
-            self.partitions.insert(*key, Partition { position: *start, floor: *start, journaled: false });
-            // A lane that is behind passes by the live stream: it owes the new partition from its start.
-            for (id, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.is_behind()) {
-                lane.owe(*key, OffsetRange::new(*start, Offset::OPEN));
-                self.dirty.insert(*id);
-            }
-            out.push(Action::Read { partition: *key, from: *start });
+            self.add_track(*track, *start, out);
+        }
+    }
+
+    pub(crate) fn add_track(&mut self, track: Track, start: Offset, out: &mut Vec<Action>) {
+        self.tracks.insert(track, Cursor { position: start, floor: start, journaled: false });
+        self.owe_new(track, start);
+        out.push(Action::Read { track, from: start });
+    }
+
+    /// A lane that is behind or parked passes by the live stream: it owes a new partition from its start.
+    pub(crate) fn owe_new(&mut self, track: Track, start: Offset) {
+        let own = self.lanes.iter().filter(|(_, lane)| lane.record.feed == track.feed);
+        let behind: Vec<LaneId> = own.filter(|(_, lane)| lane.passes_by()).map(|(id, _)| id).collect();
+        for id in behind {
+            let lane = self.lanes.get_mut(id).expect("just seen");
+            lane.owe(track.partition, OffsetRange::new(start, Offset::OPEN));
+            lane.is_dirty = true;
         }
     }
 
@@ -195,7 +287,7 @@ impl Engine {
 
     /// The lane whose slot holds this batch.
     pub(crate) fn holder(&mut self, id: BatchId) -> Option<&mut Lane> {
-        self.lanes.get_mut(&id.lane).filter(|lane| match lane.slot.as_ref().map(|batch| &batch.stage) {
+        self.lanes.get_mut(id.lane).filter(|lane| match lane.slot.as_ref().map(|batch| &batch.stage) {
             Some(Stage::Preparing(own)) => *own == id,
             Some(Stage::Prepared(ready) | Stage::Deciding { ready, .. }) => ready.prepared.id == id,
             Some(Stage::Reading(_)) | None => false,
@@ -207,3 +299,6 @@ impl Engine {
         out.push(Action::Stop(stop));
     }
 }
+
+const MIN: TopicPartition = TopicPartition { topic: outflow_api::TopicId(0), partition: 0 };
+const MAX: TopicPartition = TopicPartition { topic: outflow_api::TopicId(u128::MAX), partition: u32::MAX };

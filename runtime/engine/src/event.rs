@@ -1,17 +1,20 @@
+use crate::FlushLimits;
 use bytes::Bytes;
-use outflow_api::{BatchId, LaneId, Offset, OffsetRange, Revision, TopicPartition};
+use outflow_api::{BatchId, FeedId, LaneId, Offset, OffsetRange, Ranges, Revision, TopicPartition, Track};
 use std::collections::BTreeMap;
 
 /// What happened. Events of one shard are handled one after the other, each with the time at which it arrived.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The reader moved over `range`. `taken` tells what of it was kept for which lane: only rows that
+    /// The feed's reader moved over `range`. `taken` tells what of it was kept for which lane: only rows that
     /// `Engine::wanted` named, and all of those.
     Fetched {
-        partition: TopicPartition,
+        track: Track,
         range: OffsetRange,
         taken: Vec<Taken>,
     },
+    /// The feed's pass is over: what its lanes hold is to be delivered now.
+    PassEnded(FeedId),
     /// Answer to `Action::ReadDebt`.
     DebtRead(DebtRead),
     DebtFailed {
@@ -37,15 +40,18 @@ pub enum Event {
         batch: BatchId,
         reason: Reason,
     },
-    /// Definitions changed. They take effect at offsets that the engine chooses and journals (P19).
-    Revised {
-        revision: Revision,
-        content: Bytes,
+    /// The next revision of the config log. It takes effect at offsets that the engine chooses and journals (P19).
+    Published(Publication),
+    /// Partitions that are new to these feeds, from the given offsets on. A new partition is new to every feed that the
+    /// revision taken last has, or a later one that is published: its rows may still be routed by each of them.
+    TracksAdded(BTreeMap<Track, Offset>),
+    /// Nothing more will be fetched for this feed: its connector or schedule is gone.
+    FeedRetired(FeedId),
+    /// The process holds more than its memory budget: seal so much of what is large or old, give up what can be read
+    /// again.
+    Pressure {
+        bytes: u64,
     },
-    /// From the given offsets on.
-    PartitionsAdded(BTreeMap<TopicPartition, Offset>),
-    /// The process holds more than its memory budget: seal what is large or old, give up what can be read again.
-    Pressure,
     /// Somebody mended the lane's destination: try now.
     Resume(LaneId),
     /// Seal and deliver all that is here; nothing more will be fetched.
@@ -53,24 +59,67 @@ pub enum Event {
     Tick,
 }
 
+/// What a revision says that concerns this shard.
+#[derive(Clone, Debug, Default)]
+pub struct Publication {
+    pub revision: Revision,
+    /// It routes or shapes rows in another way than the one before.
+    pub defines: bool,
+    /// Feeds that begin with it, where they begin; `None`: where the revision itself does.
+    pub feeds: BTreeMap<Track, Option<Offset>>,
+    /// In their order; each takes effect once.
+    pub commands: Vec<Command>,
+}
+
+/// What is to be done to one lane, once (P31).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Command {
+    pub lane: LaneId,
+    pub feed: FeedId,
+    pub act: Act,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Act {
+    /// Rows before the lane's own first revision, from these offsets on, routed by that revision.
+    History {
+        from: BTreeMap<TopicPartition, Offset>,
+    },
+    /// These offsets once more, routed by that revision.
+    Replay {
+        by: Revision,
+        ranges: BTreeMap<TopicPartition, Ranges>,
+    },
+    /// Nothing is delivered until `Resume`; what comes is owed.
+    Pause,
+    Resume,
+    /// What is owed and not decided follows the newest definitions from here on (P21).
+    Mend,
+    /// What is owed is owed no more, and runs end: the lane goes on with what comes.
+    Skip,
+    /// The decided batch is given up as not delivered.
+    Abandon,
+}
+
 /// Rows of one partition that were kept for one lane, under one version of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Taken {
     pub lane: LaneId,
     pub version: Revision,
-    pub partition: TopicPartition,
     pub first: Offset,
     pub rows: u64,
     pub bytes: u64,
+    /// Of the lane, as they are today.
+    pub flush: FlushLimits,
 }
 
-/// A prefix of what is owed in each partition, all of one version of the lane.
+/// A prefix of the range that was asked for, all of one version of the lane.
 #[derive(Clone, Debug)]
 pub struct DebtRead {
     /// As `Action::ReadDebt` named it.
     pub batch: BatchId,
     pub version: Revision,
-    pub covers: BTreeMap<TopicPartition, OffsetRange>,
+    pub covers: OffsetRange,
     /// Spent ones included.
     pub rows: u64,
 }
@@ -88,7 +137,10 @@ pub struct PreparedBatch {
     /// What the dead letters of `rejected` add to the transaction.
     pub letter_bytes: usize,
     /// What was cut off a live batch; it is open again.
-    pub rest: Vec<Taken>,
+    pub rest: Vec<(TopicPartition, Taken)>,
+    /// More rejected rows per hundred than this, of a thousand rows or more, park the lane: a wrong model must not
+    /// empty a topic into the dead letters.
+    pub reject_percent_max: u64,
 }
 
 /// Why something does not go on: a fault's code and hint.

@@ -1,5 +1,7 @@
-use crate::Taken;
-use outflow_api::{BatchId, LaneRecord, LedgerRow, Offset, OffsetRange, Prepared, Ranges, Revision, TopicPartition};
+use crate::{FlushLimits, Taken};
+use outflow_api::{
+    BatchId, FeedId, LaneRecord, LedgerRow, Offset, OffsetRange, Prepared, Ranges, Revision, Run, TopicPartition,
+};
 use std::collections::{BTreeMap, VecDeque};
 
 /// What is known of a lane beyond "it takes what comes". A lane without any of this is not in memory at all.
@@ -9,6 +11,8 @@ pub(crate) struct Lane {
     pub record: LaneRecord,
     /// As it is there.
     pub journaled: Option<LaneRecord>,
+    /// The record differs from the journal's.
+    pub is_dirty: bool,
     /// Rows of the live stream not yet sealed, by version of the lane, oldest first.
     pub open: VecDeque<Open>,
     /// At most one batch is between being read and being decided.
@@ -17,6 +21,8 @@ pub(crate) struct Lane {
     /// Refused by the destination after the decision, until their dead letters went out with the record's next write:
     /// only then is the rest revealed.
     pub refused: BTreeMap<TopicPartition, Vec<Offset>>,
+    /// What is open is to be sealed, however little it is.
+    pub seal_now: bool,
     pub reveal_since_ms: u64,
     pub reveal_stalled: bool,
     pub park_ms: u64,
@@ -28,6 +34,7 @@ pub(crate) struct Lane {
 pub(crate) struct Open {
     pub version: Revision,
     pub since_ms: u64,
+    pub limits: FlushLimits,
     pub parts: BTreeMap<TopicPartition, Part>,
 }
 
@@ -38,13 +45,23 @@ pub(crate) struct Part {
     pub bytes: u64,
 }
 
+/// Which of the lane's rows a batch delivers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rows {
+    /// As they come.
+    Live,
+    /// What is owed of the live stream, each row by the definitions of its own offset.
+    Debt,
+    /// Of a run, all by the same definitions.
+    Run { id: Revision, by: Revision },
+}
+
 pub(crate) struct Batch {
     /// Named when its rows are known.
     pub stage: Stage,
-    pub debt: bool,
+    pub rows: Rows,
     pub version: Revision,
     pub covers: BTreeMap<TopicPartition, OffsetRange>,
-    pub since_ms: u64,
 }
 
 pub(crate) enum Stage {
@@ -67,13 +84,9 @@ pub(crate) struct Ready {
 }
 
 impl Open {
-    fn new(version: Revision, since_ms: u64) -> Open {
-        Open { version, since_ms, parts: BTreeMap::new() }
-    }
-
-    fn add(&mut self, taken: &Taken) {
+    fn add(&mut self, partition: TopicPartition, taken: &Taken) {
         let new = Part { first: taken.first, rows: taken.rows, bytes: taken.bytes };
-        let part = self.parts.entry(taken.partition).or_insert(Part { rows: 0, bytes: 0, ..new });
+        let part = self.parts.entry(partition).or_insert(Part { rows: 0, bytes: 0, ..new });
         part.first = part.first.min(new.first);
         part.rows += new.rows;
         part.bytes += new.bytes;
@@ -89,6 +102,10 @@ impl Open {
 }
 
 impl Lane {
+    pub fn new(feed: FeedId) -> Lane {
+        Lane { record: LaneRecord { feed, ..LaneRecord::default() }, ..Lane::default() }
+    }
+
     pub fn recovered(record: LaneRecord) -> Lane {
         Lane { journaled: Some(record.clone()), record, ..Lane::default() }
     }
@@ -96,6 +113,11 @@ impl Lane {
     /// The live stream passes by a lane that is behind: what comes is owed already.
     pub fn is_behind(&self) -> bool {
         self.record.owed.values().any(Ranges::is_open_ended)
+    }
+
+    /// Whatever partition comes, the lane owes it.
+    pub fn passes_by(&self) -> bool {
+        self.is_behind() || self.record.parked.is_some()
     }
 
     /// What of `range` the live stream should keep for this lane.
@@ -108,26 +130,62 @@ impl Lane {
         }
     }
 
-    pub fn take(&mut self, taken: &Taken, now_ms: u64) {
-        let at = self.open.iter().position(|open| open.version == taken.version).unwrap_or_else(|| {
+    /// Answers whether anything about the lane changed but its counts.
+    pub fn take(&mut self, partition: TopicPartition, taken: &Taken, now_ms: u64) -> bool {
+        let known = self.open.iter().position(|open| open.version == taken.version);
+        let at = known.unwrap_or_else(|| {
             let at = self.open.partition_point(|open| open.version < taken.version);
-            self.open.insert(at, Open::new(taken.version, now_ms));
+            let (version, limits) = (taken.version, taken.flush);
+            self.open.insert(at, Open { version, since_ms: now_ms, limits, parts: BTreeMap::new() });
             at
         });
-        self.open[at].add(taken);
+        let open = &mut self.open[at];
+        let lower = open.parts.get(&partition).is_none_or(|part| taken.first < part.first);
+        open.add(partition, taken);
+        open.limits = taken.flush;
+        known.is_none() || lower || self.is_full()
+    }
+
+    /// Over the limits, all its versions together, not merely old: more of it cannot wait.
+    pub fn is_full(&self) -> bool {
+        let Some(newest) = self.open.back() else { return false };
+        let rows: u64 = self.open.iter().map(Open::rows).sum();
+        let bytes: u64 = self.open.iter().map(Open::bytes).sum();
+        rows >= newest.limits.rows_max || bytes >= newest.limits.bytes_max
     }
 
     /// The lowest row of the live stream in this partition that no decision holds. A batch that is being decided
     /// right now counts as decided: it stands or falls with the same transaction as whoever asks.
-    pub fn first_undecided(&self, partition: TopicPartition) -> Option<Offset> {
-        let open = self.open.iter().filter_map(|open| open.parts.get(&partition)).map(|part| part.first);
-        let slot = self.slot.iter().filter(|batch| !batch.debt && !matches!(batch.stage, Stage::Deciding { .. }));
-        open.chain(slot.filter_map(|batch| batch.covers.get(&partition)).map(|covers| covers.start)).min()
+    pub fn first_undecided(&self) -> BTreeMap<TopicPartition, Offset> {
+        let mut first: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
+        let mut see = |key: TopicPartition, offset: Offset| {
+            first.entry(key).and_modify(|known| *known = offset.min(*known)).or_insert(offset);
+        };
+        self.open.iter().flat_map(|open| &open.parts).for_each(|(key, part)| see(*key, part.first));
+        let live = |batch: &&Batch| batch.rows == Rows::Live && !matches!(batch.stage, Stage::Deciding { .. });
+        for (key, covers) in self.slot.iter().filter(live).flat_map(|batch| &batch.covers) {
+            see(*key, covers.start);
+        }
+        first
     }
 
     pub fn is_ready(&self) -> bool {
         let prepared = matches!(self.slot, Some(Batch { stage: Stage::Prepared(_), .. }));
         prepared && self.record.pending.is_none()
+    }
+
+    /// The destination is what it waits for, not we.
+    pub fn is_ready_but_blocked(&self) -> bool {
+        let prepared = matches!(self.slot, Some(Batch { stage: Stage::Prepared(_), .. }));
+        prepared && self.record.pending.is_some()
+    }
+
+    pub fn is_live_batch(&self) -> bool {
+        self.slot.as_ref().is_some_and(|batch| batch.rows == Rows::Live)
+    }
+
+    pub fn has_debt(&self) -> bool {
+        !self.record.owed.is_empty() || !self.record.runs.is_empty()
     }
 
     /// Nothing but the record is left.
@@ -139,26 +197,79 @@ impl Lane {
         self.record.owed.entry(partition).or_default().insert(range);
     }
 
+    /// These rows are still to be delivered, by the run that they belong to.
+    pub fn owe_again(&mut self, rows: Rows, covers: &BTreeMap<TopicPartition, OffsetRange>) {
+        let owed = match rows {
+            Rows::Live | Rows::Debt => &mut self.record.owed,
+            Rows::Run { id, by } => &mut self.run(id, by).owed,
+        };
+        for (partition, range) in covers {
+            owed.entry(*partition).or_default().insert(*range);
+        }
+    }
+
     /// The dead letters of these rows are out, whatever becomes of the rest of their batch.
-    pub fn spend(&mut self, partition: TopicPartition, offsets: Vec<Offset>) {
-        let spent = self.record.spent.entry(partition).or_default();
-        spent.extend(offsets);
-        spent.sort_unstable();
+    pub fn spend(&mut self, rows: Rows, spent: BTreeMap<TopicPartition, Vec<Offset>>) {
+        let known = match rows {
+            Rows::Live | Rows::Debt => &mut self.record.spent,
+            Rows::Run { id, by } => &mut self.run(id, by).spent,
+        };
+        for (partition, offsets) in spent {
+            let known = known.entry(partition).or_default();
+            known.extend(offsets);
+            known.sort_unstable();
+        }
+    }
+
+    pub fn spent(&self, rows: Rows) -> Option<&BTreeMap<TopicPartition, Vec<Offset>>> {
+        match rows {
+            Rows::Live | Rows::Debt => Some(&self.record.spent),
+            Rows::Run { id, by } => {
+                self.record.runs.iter().find(|run| (run.id, run.by) == (id, by)).map(|run| &run.spent)
+            }
+        }
+    }
+
+    /// Made anew if it was thought to be over. One entry of the config log may ask for several, by different definitions.
+    pub fn run(&mut self, id: Revision, by: Revision) -> &mut Run {
+        let runs = &mut self.record.runs;
+        let at = runs.binary_search_by_key(&(id, by), |run| (run.id, run.by)).unwrap_or_else(|at| {
+            runs.insert(at, Run { id, by, owed: BTreeMap::new(), spent: BTreeMap::new() });
+            at
+        });
+        &mut runs[at]
     }
 
     /// Rows of `covers` are decided: the debt shrinks, and the live stream never comes back to them.
-    pub fn decided(&mut self, covers: &BTreeMap<TopicPartition, OffsetRange>) {
-        for (partition, range) in covers {
-            if let Some(owed) = self.record.owed.get_mut(partition) {
-                owed.remove(*range);
+    pub fn decided(&mut self, rows: Rows, covers: &BTreeMap<TopicPartition, OffsetRange>) {
+        let record = &mut self.record;
+        if let Rows::Run { id, by } = rows {
+            for run in record.runs.iter_mut().filter(|run| (run.id, run.by) == (id, by)) {
+                settle(&mut run.owed, &mut run.spent, covers);
             }
-            let next = self.record.next.entry(*partition).or_insert(range.next);
-            *next = range.next.max(*next);
-            if let Some(spent) = self.record.spent.get_mut(partition) {
-                spent.retain(|offset| !range.contains(*offset));
-            }
+            return record.runs.retain(|run| !run.owed.is_empty());
         }
-        self.record.owed.retain(|_, owed| !owed.is_empty());
-        self.record.spent.retain(|_, spent| !spent.is_empty());
+        settle(&mut record.owed, &mut record.spent, covers);
+        for (partition, range) in covers {
+            let next = record.next.entry(*partition).or_insert(range.next);
+            *next = range.next.max(*next);
+        }
     }
+}
+
+fn settle(
+    owed: &mut BTreeMap<TopicPartition, Ranges>,
+    spent: &mut BTreeMap<TopicPartition, Vec<Offset>>,
+    covers: &BTreeMap<TopicPartition, OffsetRange>,
+) {
+    for (partition, range) in covers {
+        if let Some(owed) = owed.get_mut(partition) {
+            owed.remove(*range);
+        }
+        if let Some(spent) = spent.get_mut(partition) {
+            spent.retain(|offset| !range.contains(*offset));
+        }
+    }
+    owed.retain(|_, owed| !owed.is_empty());
+    spent.retain(|_, spent| !spent.is_empty());
 }

@@ -9,22 +9,28 @@
 //! | `event`, `action` | what goes in, what comes out |
 //! | `engine` | the shard: dispatch, positions, what the live stream wants |
 //! | `lane` | one lane: its record, open rows, the batch in its slot |
+//! | `lanes` | all of them, and which have changed |
+//! | `agenda` | who is to be looked at, and when |
 //! | `seal` | when rows become a batch, and which |
 //! | `debt` | falling behind, parking, reading again, joining |
 //! | `decide` | what goes into a transaction |
 //! | `floor` | how far the reader may forget |
 //! | `settle` | what a transaction's answer changes |
 //! | `reveal` | what a destination's answer changes |
+//! | `publish` | what the config log brings: definitions and commands |
 //! | `revision` | which definitions hold from which offset |
 //! | `recover` | from the journal to a running engine |
 
 mod action;
+mod agenda;
 mod debt;
 mod decide;
 mod engine;
 mod event;
 mod floor;
 mod lane;
+mod lanes;
+mod publish;
 mod recover;
 mod reveal;
 mod revision;
@@ -34,5 +40,5 @@ mod settle;
 
 pub use action::{Action, BatchSpec, Decision, Letters, Stop};
 pub use engine::{Engine, LaneView};
-pub use event::{DebtRead, Event, Journaled, PreparedBatch, Reason, Revealed, Taken};
+pub use event::{Act, Command, DebtRead, Event, Journaled, PreparedBatch, Publication, Reason, Revealed, Taken};
 pub use settings::{FlushLimits, Settings};

@@ -1,63 +1,68 @@
-use crate::{Action, Engine, Settings, engine::Partition, lane::Lane, revision::Revisions};
-use outflow_api::{Offset, OffsetRange, Prepared, Recovered, TopicPartition};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::{Action, Engine, Settings, agenda::Agenda, engine::Cursor, lane::Lane, lanes::Lanes, revision::Revisions};
+use outflow_api::{Offset, Prepared, Recovered, Track};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 impl Engine {
-    /// The engine of a new owner. `starts`: all partitions of the shard, and where to begin those that no owner ever
-    /// read. Everything pending is revealed again, everything owed stays owed, everything else is read from the floor.
+    /// The engine of a new owner. `starts`: tracks of the shard that no owner ever read, and where to begin them; all
+    /// others begin at their floors. Everything pending is revealed again, everything owed stays owed, everything else
+    /// is read from the floor.
     pub fn recover(
         settings: Settings,
         recovered: Recovered,
-        starts: &BTreeMap<TopicPartition, Offset>,
+        starts: &BTreeMap<Track, Offset>,
         now_ms: u64,
         out: &mut Vec<Action>,
     ) -> Engine {
-        let Recovered { incarnation, generation, floors, lanes, revisions, .. } = recovered;
-        let partition = |(key, start): (&TopicPartition, &Offset)| {
-            let journaled = floors.contains_key(key);
-            let floor = floors.get(key).copied().unwrap_or(*start);
-            (*key, Partition { position: floor, floor, journaled })
-        };
+        let Recovered { incarnation, generation, floors, lanes, revisions, applied, bytes_read: _ } = recovered;
+        let tracks_journaled = floors.len();
+        let cursor =
+            |journaled| move |(track, at): (&Track, &Offset)| (*track, Cursor { position: *at, floor: *at, journaled });
+        let new: Vec<_> = starts.iter().filter(|(track, _)| !floors.contains_key(track)).collect();
+        let known = floors.iter().map(cursor(true));
+        let agenda = Agenda::new(settings.replay_ms_max);
         let mut engine = Engine {
             settings,
             incarnation,
             generation,
             seq: 0,
             now_ms,
-            partitions: starts.iter().map(partition).collect(),
-            lanes: lanes.into_iter().map(|(id, record)| (id, Lane::recovered(record))).collect(),
-            dirty: BTreeSet::new(),
-            revisions: Revisions::recovered(revisions),
+            tracks: known.chain(new.into_iter().map(cursor(false))).collect(),
+            tracks_journaled,
+            retired: BTreeSet::new(),
+            lanes: Lanes::recovered(lanes.into_iter().map(|(id, record)| (id, Lane::recovered(record))).collect()),
+            agenda,
+            revisions: Revisions::recovered(revisions, applied),
+            published: VecDeque::new(),
+            commanded: BTreeSet::new(),
             deciding: None,
             decided_at_ms: now_ms,
+            outlived_at_ms: now_ms,
             chosen_last: Default::default(),
             draining: false,
             stopped: false,
         };
-        engine.owe_new_partitions();
-        let pending = |lane: &Lane| {
+        // A lane that is behind owes every partition, one that appeared meanwhile as well. It may be journaled with the
+        // others' floors, and the last owner did not come to write that the lane owes it.
+        let behind: Vec<_> = engine.lanes.iter().filter(|(_, lane)| lane.passes_by()).map(|(id, _)| id).collect();
+        behind.into_iter().for_each(|id| engine.owe_what_comes(id));
+        let pending = |(_, lane): (_, &Lane)| {
             let pending = lane.record.pending.as_ref()?;
             Some(Prepared { id: pending.id, token: pending.token.clone() })
         };
         // P29: never what a pending entry names.
-        let keep = engine.lanes.values().filter_map(pending).collect();
+        let keep = engine.lanes.iter().filter_map(pending).collect();
         out.push(Action::Sweep { below: generation, keep });
-        for lane in engine.lanes.values_mut() {
+        let decided: Vec<_> =
+            engine.lanes.iter().filter(|(_, lane)| lane.record.pending.is_some()).map(|(id, _)| id).collect();
+        for id in decided {
+            let lane = engine.lanes.get_mut(id).expect("just seen");
             lane.reveal_since_ms = now_ms;
             out.extend(lane.reveal(false));
         }
-        out.extend(engine.partitions.iter().map(|(key, at)| Action::Read { partition: *key, from: at.position }));
-        engine.pay_debts(out);
+        out.extend(engine.tracks.iter().map(|(track, at)| Action::Read { track: *track, from: at.position }));
+        engine.note_changes();
+        engine.pay_debts(true, out);
+        engine.note_changes();
         engine
-    }
-
-    /// A lane that was behind when a partition appeared owes it from its start.
-    fn owe_new_partitions(&mut self) {
-        for (key, partition) in self.partitions.iter().filter(|(_, partition)| !partition.journaled) {
-            for (id, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.is_behind()) {
-                lane.owe(*key, OffsetRange::new(partition.position, Offset::OPEN));
-                self.dirty.insert(*id);
-            }
-        }
     }
 }

@@ -1,12 +1,12 @@
 use crate::{
     Action, Engine, Reason, Revealed,
-    lane::{Batch, Lane, Stage},
+    lane::{Batch, Lane, Rows, Stage},
 };
 use outflow_api::{BatchId, LaneId, LedgerEvent, LedgerRow};
 
 impl Engine {
     pub(crate) fn revealed(&mut self, id: BatchId, outcome: Revealed, out: &mut Vec<Action>) {
-        let Some(lane) = self.lanes.get_mut(&id.lane).filter(|lane| lane.is_revealing(id)) else { return };
+        let Some(lane) = self.lanes.get_mut(id.lane).filter(|lane| lane.is_revealing(id)) else { return };
         match outcome {
             Revealed::Committed | Revealed::AlreadyCommitted => self.close(id, LedgerEvent::Revealed),
             Revealed::NeedsRows => out.extend(lane.reveal(true)),
@@ -28,12 +28,13 @@ impl Engine {
                 }
                 pending.rows -= rows.values().map(|offsets| offsets.len() as u64).sum::<u64>();
                 lane.refused = rows;
-                self.dirty.insert(id.lane);
+                lane.is_dirty = true;
             }
             Revealed::Lost => {
                 let pending = lane.record.pending.clone().expect("it is being revealed");
-                pending.covers.iter().for_each(|(key, range)| lane.owe(*key, *range));
-                pending.rejected.into_iter().for_each(|(key, offsets)| lane.spend(key, offsets));
+                let rows = pending.run.map_or(Rows::Debt, |(id, by)| Rows::Run { id, by });
+                lane.owe_again(rows, &pending.covers);
+                lane.spend(rows, pending.rejected);
                 self.close(id, LedgerEvent::Lost);
             }
             Revealed::RowsDiffer => {
@@ -46,26 +47,26 @@ impl Engine {
     }
 
     /// The destination has answered for good: the slot is free for the next decision.
-    fn close(&mut self, id: BatchId, event: LedgerEvent) {
-        let lane = self.lanes.get_mut(&id.lane).expect("the caller saw it");
+    pub(crate) fn close(&mut self, id: BatchId, event: LedgerEvent) {
+        let lane = self.lanes.get_mut(id.lane).expect("the caller saw it");
         lane.record.pending = None;
         lane.ledger.push(LedgerRow { batch: id, event });
         if lane.reveal_stalled {
             lane.reveal_stalled = false;
-            lane.record.parked = None;
+            lane.record.parked.take_if(|parked| !parked.held);
         }
-        self.dirty.insert(id.lane);
+        lane.is_dirty = true;
     }
 
     pub(crate) fn reveal_stalled(&mut self, id: BatchId, reason: Reason, out: &mut Vec<Action>) {
-        if self.lanes.get(&id.lane).is_some_and(|lane| lane.is_revealing(id)) {
+        if self.lanes.get(id.lane).is_some_and(|lane| lane.is_revealing(id)) {
             self.stall(id.lane, reason, out);
         }
     }
 
     /// The batch stays decided and is tried on; everything behind it becomes debt.
     fn stall(&mut self, id: LaneId, reason: Reason, out: &mut Vec<Action>) {
-        self.lanes.get_mut(&id).expect("the caller saw it").reveal_stalled = true;
+        self.lanes.get_mut(id).expect("the caller saw it").reveal_stalled = true;
         self.park(id, reason, out);
     }
 }

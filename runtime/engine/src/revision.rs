@@ -1,15 +1,15 @@
 use crate::Engine;
-use bytes::Bytes;
-use outflow_api::{Offset, Revision, RevisionRecord, TopicPartition};
+use outflow_api::{Applied, Offset, Revision, RevisionRecord, TopicPartition};
 use std::collections::BTreeMap;
 
-/// Which definitions hold from which offset on (P18, P19).
+/// Which definitions hold from which offset on (P18, P19), and how far the config log is taken.
 #[derive(Default)]
 pub(crate) struct Revisions {
     /// Rising, in force.
     known: Vec<Known>,
-    /// Waiting ones fold into the newest.
-    waiting: Option<(Revision, Bytes)>,
+    pub applied: Applied,
+    /// As the journal has it.
+    applied_journaled: Applied,
 }
 
 struct Known {
@@ -18,29 +18,27 @@ struct Known {
 }
 
 impl Revisions {
-    pub fn recovered(records: Vec<RevisionRecord>) -> Revisions {
+    pub fn recovered(records: Vec<RevisionRecord>, applied: Applied) -> Revisions {
         let known = records.into_iter().map(|record| Known { record, journaled: true }).collect();
-        Revisions { known, waiting: None }
+        Revisions { known, applied, applied_journaled: applied }
     }
 
-    pub fn wait(&mut self, revision: Revision, content: Bytes) {
-        let newest = self.waiting.as_ref().map(|(revision, _)| *revision).or(self.newest());
-        if newest.is_none_or(|newest| newest < revision) {
-            self.waiting = Some((revision, content));
-        }
+    pub fn has_unwritten(&self) -> bool {
+        self.applied != self.applied_journaled || self.known.iter().any(|known| !known.journaled)
     }
 
-    pub fn is_waiting(&self) -> bool {
-        self.waiting.is_some() || self.known.iter().any(|known| !known.journaled)
-    }
-
-    fn newest(&self) -> Option<Revision> {
-        self.known.last().map(|known| known.record.revision)
+    pub fn oldest(&self) -> Option<Revision> {
+        self.known.first().map(|known| known.record.revision)
     }
 
     /// A partition that a revision does not name was added later: the revision holds from its start.
     fn start(record: &RevisionRecord, partition: TopicPartition) -> Offset {
         record.starts.get(&partition).copied().unwrap_or(Offset::ZERO)
+    }
+
+    /// Where the newest revision begins.
+    pub fn newest_start(&self, partition: TopicPartition) -> Offset {
+        self.known.last().map_or(Offset::ZERO, |known| Self::start(&known.record, partition))
     }
 
     pub fn at(&self, partition: TopicPartition, offset: Offset) -> Option<Revision> {
@@ -54,10 +52,17 @@ impl Revisions {
         later.min().unwrap_or(Offset::OPEN)
     }
 
+    /// Waiting revisions fold into one: of two that begin at the same offsets the first never routes a row.
+    pub fn turn(&mut self, record: RevisionRecord) {
+        self.known.pop_if(|last| !last.journaled && last.record.starts == record.starts);
+        self.known.push(Known { record, journaled: false });
+    }
+
     /// Only a transaction that is done forgets: should the journal refuse it, rows below its floors are read again.
-    pub fn written(&mut self, gone: &[Revision]) {
+    pub fn written(&mut self, gone: &[Revision], applied: Option<Applied>) {
         self.forget(gone);
         self.known.iter_mut().for_each(|known| known.journaled = true);
+        self.applied_journaled = applied.unwrap_or(self.applied_journaled);
     }
 
     pub fn forget(&mut self, gone: &[Revision]) {
@@ -66,6 +71,10 @@ impl Revisions {
 
     pub fn unwritten(&self) -> Vec<RevisionRecord> {
         self.known.iter().filter(|known| !known.journaled).map(|known| known.record.clone()).collect()
+    }
+
+    pub fn unwritten_applied(&self) -> Option<Applied> {
+        (self.applied != self.applied_journaled).then_some(self.applied)
     }
 
     /// Those that no row which anybody may still read was routed by.
@@ -77,38 +86,46 @@ impl Revisions {
 }
 
 impl Engine {
-    /// The waiting definitions take effect here and now; their record goes into the transaction that is being made,
-    /// so it never comes after a batch that was routed by them.
-    pub(crate) fn turn_revision(&mut self) {
-        let Some((revision, content)) = self.revisions.waiting.take() else { return };
-        let starts = self.partitions.iter().map(|(key, partition)| {
-            // Behind the highest `next`: a lane that is ahead of the reader (after a crash) took its rows up to there
-            // under the older definitions; another routing of the same rows would deliver them twice.
-            let nexts = self.lanes.values().filter_map(|lane| lane.record.next.get(key).copied());
-            let before = self.revisions.known.last().map(|known| Revisions::start(&known.record, *key));
-            (*key, nexts.chain(before).fold(partition.position, Offset::max))
-        });
-        let record = RevisionRecord { revision, starts: starts.collect(), content };
-        self.revisions.known.push(Known { record, journaled: false });
+    /// The definitions take effect here and now; their record goes into the transaction that is being made, so it never
+    /// comes after a batch that was routed by them.
+    pub(crate) fn turn_revision(&mut self, revision: Revision, partitions: impl Iterator<Item = TopicPartition>) {
+        let mut starts: BTreeMap<TopicPartition, Offset> = partitions.map(|key| (key, Offset::ZERO)).collect();
+        let mut raise = |key: TopicPartition, to: Offset| {
+            starts.entry(key).and_modify(|start| *start = to.max(*start)).or_insert(to);
+        };
+        for (track, cursor) in &self.tracks {
+            raise(track.partition, cursor.position);
+            raise(track.partition, self.revisions.newest_start(track.partition));
+        }
+        // Behind the highest `next`: a lane that is ahead of the reader (after a crash) took its rows up to there under
+        // the older definitions; another routing of the same rows would deliver them twice.
+        for (key, next) in self.lanes.iter().flat_map(|(_, lane)| &lane.record.next) {
+            raise(*key, *next);
+        }
+        self.revisions.turn(RevisionRecord { revision, starts });
     }
 
     /// Revisions that end below everything that may be read again: floors, debts, batches. The floors are those of the
     /// journal: a lane that falls behind while higher ones are being written owes from there. Batches count before
     /// they are decided: one that was sealed at a lower floor covers what is below today's.
-    pub(crate) fn outlived_revisions(&self) -> Vec<Revision> {
-        if self.revisions.known.len() < 2 {
+    pub(crate) fn outlived_revisions(&mut self) -> Vec<Revision> {
+        let since_ms = self.now_ms.saturating_sub(self.outlived_at_ms);
+        if self.revisions.known.len() < 2 || since_ms < self.settings.floor_ms {
             return Vec::new();
         }
-        let mut needed: BTreeMap<TopicPartition, Offset> = self.floors().collect();
-        for lane in self.lanes.values() {
+        self.outlived_at_ms = self.now_ms;
+        let mut needed: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
+        let mut need = |key: TopicPartition, start: Offset| {
+            needed.entry(key).and_modify(|need| *need = start.min(*need)).or_insert(start);
+        };
+        self.floors().for_each(|(track, floor)| need(track.partition, floor));
+        for (_, lane) in self.lanes.iter() {
             let records = || lane.journaled.iter().chain([&lane.record]);
             let owed = records().flat_map(|record| &record.owed);
-            let owed = owed.filter_map(|(key, owed)| Some((*key, owed.first()?.start)));
+            owed.filter_map(|(key, owed)| Some((*key, owed.first()?.start))).for_each(|(key, start)| need(key, start));
             let pending = records().filter_map(|record| record.pending.as_ref()).map(|pending| &pending.covers);
             let covers = pending.chain(lane.slot.iter().map(|batch| &batch.covers)).flatten();
-            for (key, start) in owed.chain(covers.map(|(key, range)| (*key, range.start))) {
-                needed.entry(key).and_modify(|need| *need = start.min(*need)).or_insert(start);
-            }
+            covers.for_each(|(key, range)| need(*key, range.start));
         }
         let outlived = self.revisions.outlived(&needed);
         self.revisions.known[..outlived].iter().map(|known| known.record.revision).collect()

@@ -1,81 +1,73 @@
 use crate::{
     Action, BatchSpec, Engine, PreparedBatch, Reason, Stop,
-    lane::{Batch, Lane, Ready, Stage},
+    lane::{Batch, Lane, Ready, Rows, Stage},
 };
-use outflow_api::{LaneId, OffsetRange, Prepared, Ranges, TopicPartition};
-use std::collections::BTreeMap;
+use outflow_api::{LaneId, Offset, OffsetRange, Prepared, Ranges, TopicPartition, Track};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Engine {
-    /// Gives every lane whose open rows are due and whose slot is free a batch.
-    pub(crate) fn seal_due(&mut self, out: &mut Vec<Action>) {
-        let due: Vec<LaneId> =
-            self.lanes.iter().filter(|(id, lane)| self.is_due(**id, lane)).map(|(id, _)| *id).collect();
+    /// Gives every lane whose open rows are due and whose slot is free a batch. Between two ticks only those are looked
+    /// at that the event was about.
+    pub(crate) fn seal_due(&mut self, is_tick: bool, out: &mut Vec<Action>) {
+        let due: BTreeSet<LaneId> = match (self.draining, is_tick) {
+            (true, _) => self.agenda.due.iter().map(|(_, id)| *id).collect(),
+            (false, true) => self.due(),
+            (false, false) => self.agenda.seal.intersection(self.lanes.recent()).copied().collect(),
+        };
         for id in due {
-            let lane = &self.lanes[&id];
+            let lane = self.lanes.get(id).expect("a lane with open rows is there");
             // Debt and live rows take turns in the slot.
             let debt_waits = !lane.debt_was_last && lane.record.parked.is_none() && self.debt_to_read(lane).is_some();
-            if lane.slot.is_none() && (self.draining || !debt_waits) {
+            if lane.slot.is_none() && !lane.open.is_empty() && (self.draining || !debt_waits) {
                 self.seal(id, out);
             }
         }
     }
 
-    fn is_due(&self, id: LaneId, lane: &Lane) -> bool {
-        let Some(open) = lane.open.front() else { return false };
-        let limits = self.settings.flush(id);
-        let age_ms = self.now_ms.saturating_sub(open.since_ms);
-        // A lane's next version waits behind it: only a change of the lane's own version seals (P18).
-        self.draining
-            || lane.open.len() > 1
-            || open.rows() >= limits.rows_max
-            || open.bytes() >= limits.bytes_max
-            || age_ms >= limits.age_ms_max.min(self.settings.replay_ms_max)
-            || open.parts.iter().any(|(key, part)| {
-                let position = self.partitions.get(key).map_or(part.first, |partition| partition.position);
-                position.0 - part.first.0 >= self.settings.replay_offsets_max
-            })
-    }
-
-    /// Over the limits, all its versions together, not merely old: more of it cannot wait.
-    pub(crate) fn is_full(&self, id: LaneId, lane: &Lane) -> bool {
-        let limits = self.settings.flush(id);
-        let rows: u64 = lane.open.iter().map(|open| open.rows()).sum();
-        let bytes: u64 = lane.open.iter().map(|open| open.bytes()).sum();
-        rows >= limits.rows_max || bytes >= limits.bytes_max
+    fn due(&self) -> BTreeSet<LaneId> {
+        let old = self.agenda.due.iter().take_while(|(at, _)| *at <= self.now_ms).map(|(_, id)| *id);
+        let far = self.agenda.holds.iter().flat_map(|(track, holds)| {
+            let position = self.tracks.get(track).map_or(Offset::ZERO, |cursor| cursor.position);
+            let limit = position.0.saturating_sub(self.settings.replay_offsets_max);
+            holds.iter().take_while(move |(first, _)| first.0 <= limit).map(|(_, id)| *id)
+        });
+        old.chain(far).chain(self.agenda.seal.iter().copied()).collect()
     }
 
     pub(crate) fn seal(&mut self, id: LaneId, out: &mut Vec<Action>) {
         let batch = self.mint(id);
-        let lane = self.lanes.get_mut(&id).expect("the caller saw it");
+        let lane = self.lanes.get_mut(id).expect("the caller saw it");
         assert!(lane.slot.is_none(), "the slot of lane {id:?} is taken");
         let Some(open) = lane.open.pop_front() else { return };
+        lane.seal_now &= !lane.open.is_empty();
+        let feed = lane.record.feed;
         let covers: BTreeMap<TopicPartition, OffsetRange> = open
             .parts
             .iter()
             .map(|(key, part)| {
-                let partition = &self.partitions[key];
+                let cursor = &self.tracks[&Track { feed, partition: *key }];
                 let next_version = lane.open.iter().filter_map(|later| later.parts.get(key)).map(|part| part.first);
                 // Nothing below the floor: the definitions of those rows may be forgotten.
-                let next = lane.record.next.get(key).copied().unwrap_or(partition.floor);
-                let start = next.max(partition.floor);
+                let next = lane.record.next.get(key).copied().unwrap_or(cursor.floor);
+                let start = next.max(cursor.floor);
                 assert!(start <= part.first, "a row below `next` was taken");
-                let covers = OffsetRange::new(start, next_version.min().unwrap_or(partition.position));
+                let covers = OffsetRange::new(start, next_version.min().unwrap_or(cursor.position));
                 let owed = lane.record.owed.get(key).and_then(Ranges::last);
                 assert!(owed.is_none_or(|owed| owed.next <= start), "a live batch would swallow debt");
                 (*key, covers)
             })
             .collect();
-        let (version, since_ms) = (open.version, open.since_ms);
-        let stage = Stage::Preparing(batch);
-        lane.slot = Some(Batch { stage, debt: false, version, covers: covers.clone(), since_ms });
+        let version = open.version;
+        let (stage, rows) = (Stage::Preparing(batch), Rows::Live);
+        lane.slot = Some(Batch { stage, rows, version, covers: covers.clone() });
         lane.debt_was_last = false;
         out.push(Action::Prepare(BatchSpec { id: batch, version, covers, debt: false }));
     }
 
     pub(crate) fn prepared(&mut self, batch: PreparedBatch, out: &mut Vec<Action>) {
-        let PreparedBatch { id, token, covers, rows, rejected, rows_hash, letter_bytes, rest } = batch;
+        let PreparedBatch { id, token, covers, rows, rejected, rows_hash, letter_bytes, rest, reject_percent_max } =
+            batch;
         let prepared = Prepared { id, token };
-        let percent = self.settings.reject_percent(id.lane);
         let now_ms = self.now_ms;
         if self.pending(id).is_some() {
             return; // the answer came twice, and the batch is decided: its staging must stay
@@ -94,12 +86,16 @@ impl Engine {
         }
         slot.covers = covers;
         slot.stage = Stage::Prepared(Ready { prepared, rows, rejected, rows_hash, letter_bytes });
-        if !slot.debt {
-            rest.iter().for_each(|taken| lane.take(taken, now_ms));
+        if lane.is_live_batch() {
+            // It was due with the others.
+            lane.seal_now |= !rest.is_empty();
+            for (partition, taken) in &rest {
+                lane.take(*partition, taken, now_ms);
+            }
         }
         let Some(Stage::Prepared(ready)) = lane.slot.as_ref().map(|slot| &slot.stage) else { return };
         let refused: u64 = ready.rejected.values().map(|offsets| offsets.len() as u64).sum();
-        if rows + refused >= 1_000 && refused * 100 > (rows + refused) * percent {
+        if rows + refused >= 1_000 && refused * 100 > (rows + refused) * reject_percent_max {
             let hint = format!(
                 "{refused} of {} rows do not fit the model: mend it, or raise the share for the dead letters",
                 rows + refused
@@ -115,28 +111,31 @@ impl Engine {
         }
     }
 
-    /// Memory is short: seal everything that has a free slot, oldest first; what waits for a slow destination is
-    /// given up and read again later.
-    pub(crate) fn relieve(&mut self, out: &mut Vec<Action>) {
+    /// Memory is short: the largest lanes first, and among equals the oldest, so that few and large batches make room.
+    /// What waits for a slow destination is given up and read again later.
+    pub(crate) fn relieve(&mut self, bytes: u64, out: &mut Vec<Action>) {
         let open = self.lanes.iter().filter(|(_, lane)| !lane.open.is_empty());
-        let mut open: Vec<(u64, LaneId)> = open.map(|(id, lane)| (lane.open[0].since_ms, *id)).collect();
+        let mut open: Vec<(u64, u64, LaneId)> = open
+            .map(|(id, lane)| {
+                let held: u64 = lane.open.iter().map(|open| open.bytes()).sum();
+                (u64::MAX - held, lane.open[0].since_ms, id)
+            })
+            .collect();
         open.sort_unstable();
-        for (_, id) in open {
-            let lane = &self.lanes[&id];
+        let mut freed = 0;
+        for (rest, _, id) in open {
+            if freed >= bytes {
+                break;
+            }
+            let lane = self.lanes.get(id).expect("just seen");
             if lane.slot.is_none() {
+                freed += u64::MAX - rest;
                 self.seal(id, out);
             } else if lane.is_ready_but_blocked() {
+                freed += u64::MAX - rest;
                 self.fall_behind(id, out);
             }
         }
-    }
-}
-
-impl Lane {
-    /// The destination is what it waits for, not we.
-    pub(crate) fn is_ready_but_blocked(&self) -> bool {
-        let prepared = matches!(self.slot, Some(Batch { stage: Stage::Prepared(_), .. }));
-        prepared && self.record.pending.is_some()
     }
 }
 

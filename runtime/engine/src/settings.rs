@@ -1,6 +1,6 @@
-use outflow_api::{LaneId, Shard};
-use std::collections::BTreeMap;
+use outflow_api::Shard;
 
+/// When a lane's open rows become a batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FlushLimits {
     pub rows_max: u64,
@@ -8,13 +8,16 @@ pub struct FlushLimits {
     pub age_ms_max: u64,
 }
 
+impl Default for FlushLimits {
+    fn default() -> FlushLimits {
+        FlushLimits { rows_max: 100_000, bytes_max: 64 << 20, age_ms_max: 60_000 }
+    }
+}
+
 /// How the shard works: always today's values, never pinned.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub shard: Shard,
-    pub flush: FlushLimits,
-    /// Lanes with limits of their own.
-    pub flush_of: BTreeMap<LaneId, FlushLimits>,
     /// Between two transactions: their cost is paid per tick, not per lane.
     pub tick_ms: u64,
     /// Floors alone are worth a transaction only this often.
@@ -29,11 +32,6 @@ pub struct Settings {
     pub join_offsets: i64,
     /// A reveal that takes longer lets its lane fall into debt as soon as its next batch is full.
     pub slow_reveal_ms: u64,
-    /// More rejected rows per hundred than this, of a thousand rows or more, park the lane: a wrong model must not
-    /// empty a topic into the dead letters.
-    pub reject_percent_max: u64,
-    /// Lanes with a share of their own.
-    pub reject_percent_of: BTreeMap<LaneId, u64>,
     pub lanes_per_decision_max: usize,
     pub bytes_per_decision_max: usize,
 }
@@ -42,8 +40,6 @@ impl Settings {
     pub fn new(shard: Shard) -> Settings {
         Settings {
             shard,
-            flush: FlushLimits { rows_max: 100_000, bytes_max: 64 << 20, age_ms_max: 60_000 },
-            flush_of: BTreeMap::new(),
             tick_ms: 50,
             floor_ms: 1_000,
             replay_ms_max: 60_000,
@@ -52,18 +48,8 @@ impl Settings {
             park_ms_max: 300_000,
             join_offsets: 10_000,
             slow_reveal_ms: 10_000,
-            reject_percent_max: 10,
-            reject_percent_of: BTreeMap::new(),
             lanes_per_decision_max: 1_000,
             bytes_per_decision_max: 3 << 20,
         }
-    }
-
-    pub fn flush(&self, lane: LaneId) -> FlushLimits {
-        self.flush_of.get(&lane).copied().unwrap_or(self.flush)
-    }
-
-    pub fn reject_percent(&self, lane: LaneId) -> u64 {
-        self.reject_percent_of.get(&lane).copied().unwrap_or(self.reject_percent_max)
     }
 }

@@ -1,23 +1,26 @@
 use crate::{
     Action, Engine, Reason, Stop,
     decide::Deciding,
-    lane::{Batch, Lane, Stage},
+    lane::{Batch, Lane, Rows, Stage},
 };
 use outflow_api::{CommitPermit, LedgerEvent, Prepared};
 
 impl Engine {
     /// It is decided: batches may be revealed, floors hold, forgotten lanes are gone.
     pub(crate) fn journal_done(&mut self, out: &mut Vec<Action>) {
-        let Some(Deciding { lanes, floors, batches, refused, revisions_gone, .. }) = self.deciding.take() else {
+        let Some(Deciding { lanes, floors, batches, refused, revisions_gone, applied, .. }) = self.deciding.take()
+        else {
             return self.stop(Stop::Halt("the journal answered, and was not asked".into()), out);
         };
-        for (key, floor) in floors {
-            let partition = self.partitions.get_mut(&key).expect("partitions never go");
-            (partition.floor, partition.journaled) = (floor, true);
+        self.tracks_journaled = floors.len();
+        for (track, floor) in floors {
+            let cursor = self.tracks.get_mut(&track).expect("a track in a transaction stays");
+            (cursor.floor, cursor.journaled) = (floor, true);
         }
-        self.revisions.written(&revisions_gone);
+        self.revisions.written(&revisions_gone, applied);
         for (id, record) in lanes {
-            let lane = self.lanes.get_mut(&id).expect("a lane in a transaction stays");
+            self.commanded.remove(&id);
+            let lane = self.lanes.get_mut(id).expect("a lane in a transaction stays");
             lane.journaled = record;
             if batches.contains(&id) {
                 lane.slot = None;
@@ -28,10 +31,11 @@ impl Engine {
                 lane.refused.clear();
                 out.extend(lane.reveal(true));
             }
-            if lane.journaled.is_none() && lane.is_settled() && !self.dirty.contains(&id) {
-                self.lanes.remove(&id);
+            if lane.journaled.is_none() && lane.is_settled() && !lane.is_dirty {
+                self.lanes.remove(id);
             }
         }
+        self.forget_retired();
     }
 
     /// Nothing was written. If dead letters were among it, their lanes are the likely reason: they park, the others
@@ -45,12 +49,14 @@ impl Engine {
             return self.stop(Stop::Refused(reason), out);
         }
         for row in ledger.iter().filter(|row| !matches!(row.event, LedgerEvent::Decided { .. })) {
-            self.lanes.get_mut(&row.batch.lane).expect("a lane in a transaction stays").ledger.push(row.clone());
+            self.lanes.get_mut(row.batch.lane).expect("a lane in a transaction stays").ledger.push(row.clone());
         }
-        self.dirty.extend(lanes.keys());
+        for id in lanes.keys() {
+            self.lanes.get_mut(*id).expect("a lane in a transaction stays").is_dirty = true;
+        }
         let mut with_letters = Vec::new();
         for id in batches {
-            let lane = self.lanes.get_mut(&id).expect("a lane in a transaction stays");
+            let lane = self.lanes.get_mut(id).expect("a lane in a transaction stays");
             if lane.leave_decision() {
                 with_letters.push(id);
             }
@@ -72,13 +78,14 @@ impl Lane {
     /// Undoes `enter_decision`; answers whether the batch has dead letters. `next` stays where it is, since the lane
     /// may have fallen behind or joined meanwhile: the batch is debt from now on.
     pub(crate) fn leave_decision(&mut self) -> bool {
-        let Some(Batch { stage, version, covers, since_ms, .. }) = self.slot.take() else { return false };
+        let Some(Batch { stage, rows, version, covers }) = self.slot.take() else { return false };
         let Stage::Deciding { ready, spent } = stage else { unreachable!("the lane is in the transaction") };
         self.record.pending = None;
-        covers.iter().for_each(|(key, range)| self.owe(*key, *range));
-        spent.into_iter().for_each(|(key, offsets)| self.spend(key, offsets));
+        self.owe_again(rows, &covers);
+        self.spend(rows, spent);
         let has_letters = !ready.rejected.is_empty();
-        self.slot = Some(Batch { stage: Stage::Prepared(ready), debt: true, version, covers, since_ms });
+        let rows = if rows == Rows::Live { Rows::Debt } else { rows };
+        self.slot = Some(Batch { stage: Stage::Prepared(ready), rows, version, covers });
         has_letters
     }
 }

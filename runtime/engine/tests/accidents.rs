@@ -2,16 +2,20 @@
 
 use bytes::Bytes;
 use outflow_api::{
-    BatchId, Generation, Incarnation, LaneId, LaneRecord, Offset, OffsetRange, Pending, Ranges, Recovered, Revision,
-    Shard, TopicId, TopicPartition,
+    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, LaneRecord, Offset, OffsetRange, Parked, Pending,
+    Ranges, Recovered, Revision, Shard, TopicId, TopicPartition, Track,
 };
 use outflow_engine::{
-    Action, DebtRead, Decision, Engine, Event, FlushLimits, Journaled, PreparedBatch, Reason, Revealed, Settings, Taken,
+    Act, Action, Command, DebtRead, Decision, Engine, Event, FlushLimits, Journaled, PreparedBatch, Publication,
+    Reason, Revealed, Settings, Taken,
 };
 use std::collections::BTreeMap;
 
 const PARTITION: TopicPartition = TopicPartition { topic: TopicId(7), partition: 0 };
+const FEED: FeedId = FeedId(0);
+const TRACK: Track = Track { feed: FEED, partition: PARTITION };
 const LANE: LaneId = LaneId(1);
+const FLUSH: FlushLimits = FlushLimits { rows_max: 2, bytes_max: u64::MAX, age_ms_max: 1_000 };
 
 struct Owner {
     engine: Engine,
@@ -24,17 +28,39 @@ impl Owner {
         let recovered = Recovered {
             incarnation: Incarnation(5),
             generation: Generation(9),
-            floors: if lane.is_some() { BTreeMap::from([(PARTITION, Offset(floor))]) } else { BTreeMap::new() },
+            floors: if lane.is_some() { BTreeMap::from([(TRACK, Offset(floor))]) } else { BTreeMap::new() },
             lanes: lane.into_iter().map(|record| (LANE, record)).collect(),
             revisions: Vec::new(),
+            applied: Applied::default(),
             bytes_read: 0,
         };
-        let mut settings = Settings::new(Shard(0));
-        settings.flush = FlushLimits { rows_max: 2, bytes_max: u64::MAX, age_ms_max: 1_000 };
+        let settings = Settings::new(Shard(0));
         let mut first = Vec::new();
-        let starts = BTreeMap::from([(PARTITION, Offset::ZERO)]);
+        let starts = BTreeMap::from([(TRACK, Offset::ZERO)]);
         let engine = Engine::recover(settings, recovered, &starts, 0, &mut first);
         Owner { engine, now_ms: 0, first }
+    }
+
+    fn recovers(settings: Settings, lanes: BTreeMap<LaneId, LaneRecord>, floors: BTreeMap<Track, Offset>) -> Owner {
+        let recovered = Recovered {
+            incarnation: Incarnation(5),
+            generation: Generation(9),
+            floors,
+            lanes,
+            revisions: Vec::new(),
+            applied: Applied::default(),
+            bytes_read: 0,
+        };
+        let mut first = Vec::new();
+        let engine = Engine::recover(settings, recovered, &BTreeMap::new(), 0, &mut first);
+        Owner { engine, now_ms: 0, first }
+    }
+
+    /// Everything that it does on hearing of these commands.
+    fn is_told(&mut self, revision: u64, acts: impl IntoIterator<Item = Act>) -> Vec<Action> {
+        let commands = acts.into_iter().map(|act| Command { lane: LANE, feed: FEED, act }).collect();
+        let (revision, feeds) = (Revision(revision), BTreeMap::new());
+        self.hears(Event::Published(Publication { revision, defines: true, feeds, commands }))
     }
 
     fn hears(&mut self, event: Event) -> Vec<Action> {
@@ -47,8 +73,8 @@ impl Owner {
     fn fetches(&mut self, start: i64, next: i64) -> Vec<Action> {
         let rows = (next - start) as u64;
         let (version, first) = (Revision(1), Offset(start));
-        let taken = vec![Taken { lane: LANE, version, partition: PARTITION, first, rows, bytes: rows }];
-        self.hears(Event::Fetched { partition: PARTITION, range: range(start, next), taken })
+        let taken = vec![Taken { lane: LANE, version, first, rows, bytes: rows, flush: FLUSH }];
+        self.hears(Event::Fetched { track: TRACK, range: range(start, next), taken })
     }
 }
 
@@ -71,6 +97,7 @@ fn prepared(seq: u32, covers: OffsetRange, rejected: &[i64]) -> Event {
         rows_hash: 1,
         letter_bytes: 1,
         rest: Vec::new(),
+        reject_percent_max: 10,
     })
 }
 
@@ -104,6 +131,7 @@ fn pending(start: i64, next: i64) -> Pending {
         token: Bytes::new(),
         covers: BTreeMap::from([(PARTITION, range(start, next))]),
         version: Revision(1),
+        run: None,
         rejected: BTreeMap::new(),
         rows: 1,
         rows_hash: 1,
@@ -133,7 +161,7 @@ fn a_lane_that_falls_behind_leaves_no_gap_between_its_next_and_its_debt() {
     let batch = pending.id;
     let mut owner = Owner::of(0, Some(LaneRecord { pending: Some(pending), ..standing(2, None) }));
     // Rows 2 to 5 are somebody else's today; after a crash they may be routed anew.
-    owner.hears(Event::Fetched { partition: PARTITION, range: range(0, 6), taken: Vec::new() });
+    owner.hears(Event::Fetched { track: TRACK, range: range(0, 6), taken: Vec::new() });
     let actions = owner.hears(Event::RevealStalled { batch, reason: reason() });
     assert_eq!(record(&actions).owed[&PARTITION].as_slice(), [OffsetRange::new(Offset(2), Offset::OPEN)]);
 }
@@ -143,11 +171,11 @@ fn the_first_transaction_names_every_partition_so_that_none_is_taken_for_new() {
     let mut owner = Owner::of(0, None);
     owner.fetches(0, 2);
     let actions = owner.hears(prepared(1, range(0, 2), &[]));
-    assert_eq!(decision(&actions).transaction.floors, BTreeMap::from([(PARTITION, Offset(2))]));
+    assert_eq!(decision(&actions).transaction.floors, BTreeMap::from([(TRACK, Offset(2))]));
     let mut idle = Owner::of(0, None);
     idle.now_ms = 2_000;
     let actions = idle.hears(Event::Tick);
-    assert_eq!(decision(&actions).transaction.floors, BTreeMap::from([(PARTITION, Offset(0))]));
+    assert_eq!(decision(&actions).transaction.floors, BTreeMap::from([(TRACK, Offset(0))]));
 }
 
 #[test]
@@ -181,7 +209,7 @@ fn a_refused_decision_remembers_which_dead_letters_are_out() {
         Action::ReadDebt { batch, .. } => Some(*batch),
         _ => None,
     });
-    let covers = BTreeMap::from([(PARTITION, range(0, 2))]);
+    let covers = range(0, 2);
     let batch = asked.expect("debt is read at once");
     owner.hears(Event::DebtRead(DebtRead { batch, version: Revision(1), covers, rows: 2 }));
     let actions = owner.hears(prepared(2, range(0, 2), &[0, 1]));
@@ -189,4 +217,119 @@ fn a_refused_decision_remembers_which_dead_letters_are_out() {
     assert_eq!(letters.rows, BTreeMap::from([(PARTITION, vec![Offset(1)])]));
     let actions = owner.hears(Event::Journaled(Journaled::Refused(reason())));
     assert_eq!(record(&actions).spent, spent);
+}
+
+fn replay(by: u64, start: i64, next: i64) -> Act {
+    Act::Replay { by: Revision(by), ranges: BTreeMap::from([(PARTITION, Ranges::of(range(start, next)))]) }
+}
+
+fn paused() -> LaneRecord {
+    let parked = Some(Parked { code: "paused".into(), hint: String::new(), held: true });
+    LaneRecord { parked, ..standing(20, Some(OffsetRange::new(Offset(20), Offset::OPEN))) }
+}
+
+#[test]
+fn two_runs_of_one_entry_do_not_overwrite_one_another() {
+    let mut owner = Owner::of(20, Some(standing(20, None)));
+    let record = record(&owner.is_told(3, [replay(1, 0, 5), replay(2, 3, 9)]));
+    let runs: Vec<_> = record.runs.iter().map(|run| (run.id.0, run.by.0, run.owed[&PARTITION].as_slice())).collect();
+    assert_eq!(runs, [(3, 1, &[range(0, 5)][..]), (3, 2, &[range(3, 9)][..])]);
+}
+
+#[test]
+fn a_paused_lane_that_skips_what_it_owes_stays_paused_and_owes_what_comes() {
+    let mut owner = Owner::of(20, Some(standing(20, Some(range(0, 9)))));
+    let record = record(&owner.is_told(3, [Act::Pause, Act::Skip]));
+    assert!(record.parked.is_some_and(|parked| parked.held));
+    assert_eq!(record.owed[&PARTITION].as_slice(), [OffsetRange::new(Offset(20), Offset::OPEN)]);
+}
+
+#[test]
+fn a_partition_that_came_while_a_lane_was_paused_is_owed() {
+    let other = TopicPartition { partition: 1, ..PARTITION };
+    let floors = BTreeMap::from([(TRACK, Offset(20)), (Track { partition: other, ..TRACK }, Offset::ZERO)]);
+    // The last owner wrote the new floor, and did not come to write the lane.
+    let mut owner = Owner::recovers(Settings::new(Shard(0)), BTreeMap::from([(LANE, paused())]), floors);
+    let record = record(&owner.hears(Event::Tick));
+    assert_eq!(record.owed[&other].as_slice(), [OffsetRange::new(Offset::ZERO, Offset::OPEN)]);
+}
+
+#[test]
+fn a_lane_that_is_paused_before_there_is_any_partition_owes_the_first_one() {
+    let lane = LaneRecord { owed: BTreeMap::new(), next: BTreeMap::new(), ..paused() };
+    let mut owner = Owner::recovers(Settings::new(Shard(0)), BTreeMap::from([(LANE, lane)]), BTreeMap::new());
+    let record = record(&owner.hears(Event::TracksAdded(BTreeMap::from([(TRACK, Offset::ZERO)]))));
+    assert_eq!(record.owed[&PARTITION].as_slice(), [OffsetRange::new(Offset::ZERO, Offset::OPEN)]);
+}
+
+#[test]
+fn a_replay_ends_where_the_lane_has_been_not_where_a_reader_was_set_back_to() {
+    let mut owner = Owner::of(10, Some(standing(15, None)));
+    let record = record(&owner.is_told(3, [replay(1, 0, 20)]));
+    assert_eq!(record.runs[0].owed[&PARTITION].as_slice(), [range(0, 15)]);
+}
+
+#[test]
+fn definitions_that_a_run_is_read_by_are_needed() {
+    let mut owner = Owner::of(20, Some(standing(20, None)));
+    owner.is_told(3, [replay(1, 0, 5)]);
+    assert_eq!(owner.engine.oldest_revision(), Some(Revision(1)));
+}
+
+#[test]
+fn a_retired_feed_goes_with_a_lane_that_has_been_ahead_of_its_reader() {
+    let mut owner = Owner::of(10, Some(standing(15, None)));
+    let actions = owner.hears(Event::FeedRetired(FEED));
+    assert!(actions.is_empty(), "a floor alone waits");
+    owner.now_ms = 2_000;
+    let actions = owner.hears(Event::Tick);
+    let transaction = &decision(&actions).transaction;
+    assert_eq!((&transaction.lanes[..], transaction.floors[&TRACK]), (&[(LANE, None)][..], Offset(15)));
+    owner.hears(Event::Journaled(Journaled::Done));
+    assert_eq!(owner.engine.tracks().count(), 0);
+}
+
+#[test]
+fn a_feed_that_is_retired_while_its_floor_is_being_written_waits_for_the_answer() {
+    let mut owner = Owner::of(0, None);
+    owner.now_ms = 2_000;
+    assert!(!owner.hears(Event::Tick).is_empty());
+    owner.hears(Event::FeedRetired(FEED));
+    assert_eq!(owner.engine.tracks().count(), 1);
+    owner.hears(Event::Journaled(Journaled::Done));
+    assert_eq!(owner.engine.tracks().count(), 0);
+}
+
+#[test]
+fn what_a_retired_feed_holds_is_sealed_at_once() {
+    let mut owner = Owner::of(0, None);
+    assert!(owner.fetches(0, 1).is_empty());
+    assert!(matches!(owner.hears(Event::FeedRetired(FEED))[0], Action::Prepare(_)));
+}
+
+#[test]
+fn what_is_cut_off_a_batch_is_sealed_as_soon_as_the_slot_is_free() {
+    let mut owner = Owner::of(0, None);
+    owner.fetches(0, 2);
+    let Event::Prepared(mut cut) = prepared(1, range(0, 1), &[]) else { unreachable!() };
+    cut.rest = vec![(
+        PARTITION,
+        Taken { lane: LANE, version: Revision(1), first: Offset(1), rows: 1, bytes: 1, flush: FLUSH },
+    )];
+    owner.hears(Event::Prepared(cut));
+    let actions = owner.hears(Event::Journaled(Journaled::Done));
+    assert!(actions.iter().any(|action| matches!(action, Action::Prepare(_))), "{actions:?}");
+}
+
+#[test]
+fn commands_wait_for_a_transaction_that_has_room() {
+    let settings = Settings { bytes_per_decision_max: 1, ..Settings::new(Shard(0)) };
+    let mut owner = Owner::recovers(settings, BTreeMap::new(), BTreeMap::from([(TRACK, Offset(20))]));
+    let command = |lane| Command { lane: LaneId(lane), feed: FEED, act: Act::Pause };
+    let commands = (1..=3).map(command).collect();
+    let publication = Publication { revision: Revision(1), commands, ..Publication::default() };
+    let actions = owner.hears(Event::Published(publication));
+    let transaction = &decision(&actions).transaction;
+    assert_eq!(transaction.applied, Some(Applied { revision: Revision(1), commands: 1 }));
+    assert_eq!(transaction.lanes.len(), 1);
 }

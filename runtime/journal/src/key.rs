@@ -9,6 +9,7 @@ pub(crate) enum Key {
     Revision(Revision),
     Incarnation,
     Barrier,
+    Applied,
 }
 
 impl Key {
@@ -26,6 +27,7 @@ impl Key {
             }
             Key::Incarnation => out.byte(b'I'),
             Key::Barrier => out.byte(b'B'),
+            Key::Applied => out.byte(b'A'),
         }
         out.0
     }
@@ -38,7 +40,8 @@ impl Key {
             b'R' => Key::Revision(Revision(u64::from_be_bytes(input.fixed()?))),
             b'I' => Key::Incarnation,
             b'B' => Key::Barrier,
-            other => return Err(format!("kind {other:#04x}, known are L, F, R, I and B")),
+            b'A' => Key::Applied,
+            other => return Err(format!("kind {other:#04x}, known are L, F, R, I, B and A")),
         };
         input.end()?;
         Ok(key)
@@ -53,6 +56,7 @@ impl fmt::Display for Key {
             Key::Revision(revision) => write!(f, "revision {}", revision.0),
             Key::Incarnation => f.write_str("incarnation"),
             Key::Barrier => f.write_str("barrier"),
+            Key::Applied => f.write_str("applied"),
         }
     }
 }

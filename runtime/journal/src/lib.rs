@@ -1,5 +1,6 @@
-//! Bytes of the journal and the ledger: what goes in is a [`Transaction`](outflow_api::Transaction), what comes out
-//! is keys and values, and back. Pure: no I/O, no clock.
+//! Bytes of the journal, the ledger and the config log: what goes in is a [`Transaction`](outflow_api::Transaction) or
+//! a [`ConfigRevision`](outflow_api::ConfigRevision), what comes out is keys and values, and back. Pure: no I/O, no
+//! clock.
 //!
 //! # Journal: compacted, the last value per key is the truth
 //!
@@ -7,7 +8,8 @@
 //! |---|---|---|
 //! | `L` lane (u32) | where the lane stands | nothing to say about it |
 //! | `F` | all floors of the shard | never written |
-//! | `R` revision (u64) | starts and content | not needed any more |
+//! | `R` revision (u64) | from which offsets on it holds | not needed any more |
+//! | `A` | how much of the config log is applied | never written |
 //! | `I` | the journal's incarnation | never written |
 //! | `B` | the newest owner's nonce | never written |
 //!
@@ -15,12 +17,17 @@
 //!
 //! Key: the batch id's fields at fixed width; value: what happened to it.
 //!
+//! # Config log
+//!
+//! One for all shards; see [`config`].
+//!
 //! # Versions
 //!
 //! Numbers in keys are big-endian at fixed width, so keys are their own order. A value starts with its version, then
 //! varints (LEB128). Topics are named by id, never by name: a topic made anew under an old name starts empty. A
 //! reader knows every version that was ever released (`golden/` keeps one file of each); a writer writes the newest.
 
+pub mod config;
 mod key;
 mod ledger;
 mod replay;

@@ -3,16 +3,17 @@ use crate::{
     value::{self, read},
 };
 use outflow_api::{
-    Fault, Generation, Incarnation, LaneId, LaneRecord, Offset, Recovered, Revision, RevisionRecord, TopicPartition,
+    Applied, Fault, Generation, Incarnation, LaneId, LaneRecord, Offset, Recovered, Revision, RevisionRecord, Track,
 };
 use std::collections::{BTreeMap, HashMap};
 
 /// Reads a journal from its start to a barrier; the last value per key wins.
 #[derive(Default)]
 pub struct Replay {
-    floors: BTreeMap<TopicPartition, Offset>,
+    floors: BTreeMap<Track, Offset>,
     lanes: BTreeMap<LaneId, LaneRecord>,
     revisions: BTreeMap<Revision, RevisionRecord>,
+    applied: Applied,
     incarnation: Option<Incarnation>,
     /// One per change of ownership that compaction has not removed yet.
     barriers: HashMap<u128, i64>,
@@ -42,6 +43,7 @@ impl Replay {
                 let record = read(value, |input| value::read_revision(revision, input))?;
                 self.revisions.insert(revision, record);
             }
+            Key::Applied => self.applied = read(value, value::read_applied)?,
             Key::Incarnation => self.incarnation = Some(read(value, value::read_incarnation)?),
             Key::Barrier => drop(self.barriers.insert(read(value, value::read_barrier)?, journal_offset)),
         }
@@ -52,7 +54,7 @@ impl Replay {
         match key {
             Key::Lane(lane) => drop(self.lanes.remove(&lane)),
             Key::Revision(revision) => drop(self.revisions.remove(&revision)),
-            Key::Floors | Key::Incarnation | Key::Barrier => {
+            Key::Floors | Key::Incarnation | Key::Barrier | Key::Applied => {
                 return Err("a tombstone, where none is ever written".to_owned());
             }
         }
@@ -72,9 +74,9 @@ impl Replay {
     /// # Panics
     /// If no incarnation was read: batches would be named like those of another journal.
     pub fn finish(self, generation: Generation, bytes_read: u64) -> Recovered {
-        let Replay { floors, lanes, revisions, incarnation, barriers: _ } = self;
+        let Replay { floors, lanes, revisions, applied, incarnation, barriers: _ } = self;
         let incarnation = incarnation.expect("the owner of a new journal writes an incarnation and applies it");
         let revisions = revisions.into_values().collect();
-        Recovered { incarnation, generation, floors, lanes, revisions, bytes_read }
+        Recovered { incarnation, generation, floors, lanes, revisions, applied, bytes_read }
     }
 }

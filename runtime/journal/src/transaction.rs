@@ -25,7 +25,7 @@ pub const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What goes to the journal's partition. The ledger's rows and the dead letters go elsewhere.
 pub fn encode(transaction: &Transaction) -> Vec<KeyValue> {
-    let Transaction { lanes, floors, revisions, revisions_gone, ledger: _, dead_letters: _ } = transaction;
+    let Transaction { lanes, floors, revisions, revisions_gone, applied, ledger: _, dead_letters: _ } = transaction;
     let lane = |(id, record): &(_, Option<_>)| KeyValue::new(Key::Lane(*id), record.as_ref().map(value::lane));
     let mut entries: Vec<KeyValue> = lanes.iter().map(lane).collect();
     if !floors.is_empty() {
@@ -34,6 +34,7 @@ pub fn encode(transaction: &Transaction) -> Vec<KeyValue> {
     entries.extend(
         revisions.iter().map(|record| KeyValue::new(Key::Revision(record.revision), Some(value::revision(record)))),
     );
+    entries.extend(applied.map(|applied| KeyValue::new(Key::Applied, Some(value::applied(applied)))));
     entries.extend(revisions_gone.iter().map(|revision| KeyValue::new(Key::Revision(*revision), None)));
     entries
 }

@@ -1,7 +1,7 @@
 use crate::wire::{Read, Reader, Writer};
 use outflow_api::{
-    BatchId, Generation, Incarnation, LaneId, LaneRecord, Offset, Parked, Pending, Ranges, Revision, RevisionRecord,
-    Shard, TopicPartition,
+    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, LaneRecord, Offset, Parked, Pending, Ranges, Revision,
+    RevisionRecord, Run, Shard, TopicPartition, Track,
 };
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ const VERSION: u8 = 1;
 
 const PENDING: u8 = 1;
 const PARKED: u8 = 2;
+const HELD: u8 = 4;
 
 pub(crate) fn read<T>(value: &[u8], version_1: impl FnOnce(&mut Reader<'_>) -> Read<T>) -> Read<T> {
     let mut input = Reader(value);
@@ -22,19 +23,26 @@ pub(crate) fn read<T>(value: &[u8], version_1: impl FnOnce(&mut Reader<'_>) -> R
 }
 
 pub(crate) fn lane(record: &LaneRecord) -> Vec<u8> {
-    let LaneRecord { next, owed, pending, spent, parked } = record;
+    let LaneRecord { feed, next, owed, runs, pending, spent, parked } = record;
     let mut out = Writer::version(VERSION);
-    out.byte(if pending.is_some() { PENDING } else { 0 } | if parked.is_some() { PARKED } else { 0 });
+    let held = parked.as_ref().is_some_and(|parked| parked.held);
+    let flags = [(PENDING, pending.is_some()), (PARKED, parked.is_some()), (HELD, held)];
+    out.byte(flags.iter().filter(|(_, set)| *set).map(|(flag, _)| flag).sum());
+    out.number(u64::from(feed.0));
     out.map(next, |out, next| out.offset(*next));
-    out.map(owed, |out, owed| {
-        out.number(owed.as_slice().len() as u64);
-        owed.as_slice().iter().for_each(|range| out.range(*range));
-    });
+    write_owed(&mut out, owed);
+    out.number(runs.len() as u64);
+    for Run { id, by, owed, spent } in runs {
+        out.number(id.0);
+        out.number(by.0);
+        write_owed(&mut out, owed);
+        out.map(spent, |out, offsets| out.offsets(offsets));
+    }
     out.map(spent, |out, offsets| out.offsets(offsets));
     if let Some(pending) = pending {
         write_pending(&mut out, pending);
     }
-    if let Some(Parked { code, hint }) = parked {
+    if let Some(Parked { code, hint, held: _ }) = parked {
         out.bytes(code.as_bytes());
         out.bytes(hint.as_bytes());
     }
@@ -43,29 +51,52 @@ pub(crate) fn lane(record: &LaneRecord) -> Vec<u8> {
 
 pub(crate) fn read_lane(input: &mut Reader<'_>) -> Read<LaneRecord> {
     let flags = input.byte()?;
-    if flags > PENDING | PARKED {
-        return Err(format!("flags {flags:#04x}, known are {PENDING} and {PARKED}"));
+    if flags > PENDING | PARKED | HELD {
+        return Err(format!("flags {flags:#04x}, known are {PENDING}, {PARKED} and {HELD}"));
     }
+    let feed = FeedId(input.number32()?);
     let next = input.map(Reader::offset)?;
-    let owed = input.map(|input| {
+    let owed = read_owed(input)?;
+    let mut runs = Vec::new();
+    for _ in 0..input.count()? {
+        let (id, by) = (Revision(input.number()?), Revision(input.number()?));
+        runs.push(Run { id, by, owed: read_owed(input)?, spent: input.map(Reader::offsets)? });
+    }
+    let spent = input.map(Reader::offsets)?;
+    let pending = if flags & PENDING == 0 { None } else { Some(read_pending(input)?) };
+    let held = flags & HELD != 0;
+    let parked =
+        if flags & PARKED == 0 { None } else { Some(Parked { code: input.text()?, hint: input.text()?, held }) };
+    Ok(LaneRecord { feed, next, owed, runs, pending, spent, parked })
+}
+
+fn write_owed(out: &mut Writer, owed: &BTreeMap<TopicPartition, Ranges>) {
+    out.map(owed, |out, owed| {
+        out.number(owed.as_slice().len() as u64);
+        owed.as_slice().iter().for_each(|range| out.range(*range));
+    });
+}
+
+fn read_owed(input: &mut Reader<'_>) -> Read<BTreeMap<TopicPartition, Ranges>> {
+    input.map(|input| {
         let mut ranges = Ranges::default();
         for _ in 0..input.count()? {
             ranges.insert(input.range()?);
         }
         Ok(ranges)
-    })?;
-    let spent = input.map(Reader::offsets)?;
-    let pending = if flags & PENDING == 0 { None } else { Some(read_pending(input)?) };
-    let parked = if flags & PARKED == 0 { None } else { Some(Parked { code: input.text()?, hint: input.text()? }) };
-    Ok(LaneRecord { next, owed, pending, spent, parked })
+    })
 }
 
 fn write_pending(out: &mut Writer, pending: &Pending) {
-    let Pending { id, token, covers, version, rejected, rows, rows_hash } = pending;
+    let Pending { id, token, covers, version, run, rejected, rows, rows_hash } = pending;
     write_batch(out, *id);
     out.bytes(token);
     out.map(covers, |out, range| out.range(*range));
     out.number(version.0);
+    // Revisions count from 1: 0 is the live run.
+    let (run, by) = run.unwrap_or_default();
+    out.number(run.0);
+    out.number(by.0);
     out.map(rejected, |out, offsets| out.offsets(offsets));
     out.number(*rows);
     out.fixed(&rows_hash.to_be_bytes());
@@ -77,6 +108,7 @@ fn read_pending(input: &mut Reader<'_>) -> Read<Pending> {
         token: input.bytes()?,
         covers: input.map(Reader::range)?,
         version: Revision(input.number()?),
+        run: Some((Revision(input.number()?), Revision(input.number()?))).filter(|(run, _)| run.0 > 0),
         rejected: input.map(Reader::offsets)?,
         rows: input.number()?,
         rows_hash: u64::from_be_bytes(input.fixed()?),
@@ -103,25 +135,49 @@ pub(crate) fn read_batch(input: &mut Reader<'_>) -> Read<BatchId> {
     })
 }
 
-pub(crate) fn floors(floors: &BTreeMap<TopicPartition, Offset>) -> Vec<u8> {
+pub(crate) fn floors(floors: &BTreeMap<Track, Offset>) -> Vec<u8> {
+    let mut feeds: BTreeMap<FeedId, BTreeMap<TopicPartition, Offset>> = BTreeMap::new();
+    for (Track { feed, partition }, floor) in floors {
+        feeds.entry(*feed).or_default().insert(*partition, *floor);
+    }
     let mut out = Writer::version(VERSION);
-    out.map(floors, |out, floor| out.offset(*floor));
+    out.number(feeds.len() as u64);
+    for (feed, floors) in feeds {
+        out.number(u64::from(feed.0));
+        out.map(&floors, |out, floor| out.offset(*floor));
+    }
     out.0
 }
 
-pub(crate) fn read_floors(input: &mut Reader<'_>) -> Read<BTreeMap<TopicPartition, Offset>> {
-    input.map(Reader::offset)
+pub(crate) fn read_floors(input: &mut Reader<'_>) -> Read<BTreeMap<Track, Offset>> {
+    let mut floors = BTreeMap::new();
+    for _ in 0..input.count()? {
+        let feed = FeedId(input.number32()?);
+        let own = input.map(Reader::offset)?;
+        floors.extend(own.into_iter().map(|(partition, floor)| (Track { feed, partition }, floor)));
+    }
+    Ok(floors)
 }
 
 pub(crate) fn revision(record: &RevisionRecord) -> Vec<u8> {
     let mut out = Writer::version(VERSION);
     out.map(&record.starts, |out, start| out.offset(*start));
-    out.bytes(&record.content);
     out.0
 }
 
 pub(crate) fn read_revision(revision: Revision, input: &mut Reader<'_>) -> Read<RevisionRecord> {
-    Ok(RevisionRecord { revision, starts: input.map(Reader::offset)?, content: input.bytes()? })
+    Ok(RevisionRecord { revision, starts: input.map(Reader::offset)? })
+}
+
+pub(crate) fn applied(applied: Applied) -> Vec<u8> {
+    let mut out = Writer::version(VERSION);
+    out.number(applied.revision.0);
+    out.number(u64::from(applied.commands));
+    out.0
+}
+
+pub(crate) fn read_applied(input: &mut Reader<'_>) -> Read<Applied> {
+    Ok(Applied { revision: Revision(input.number()?), commands: input.number32()? })
 }
 
 pub(crate) fn incarnation(incarnation: Incarnation) -> Vec<u8> {

@@ -6,23 +6,28 @@
 
 use bytes::Bytes;
 use outflow_api::{
-    BatchId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange, Parked, Pending,
-    Ranges, Recovered, Revision, RevisionRecord, Shard, TopicId, TopicPartition, Transaction,
+    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange,
+    Parked, Pending, Ranges, Recovered, Revision, RevisionRecord, Run, Shard, TopicId, TopicPartition, Track,
+    Transaction,
 };
 use outflow_journal::{KeyValue, Replay, barrier, decode_ledger, encode, encode_ledger, incarnation};
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 /// Names of records with the versions that were released.
-const RELEASED: [(&str, u8); 9] = [
+const RELEASED: [(&str, u8); 13] = [
     ("lane", 1),
+    ("lane-live", 1),
     ("lane-tombstone", 1),
     ("floors", 1),
     ("revision", 1),
+    ("applied", 1),
     ("incarnation", 1),
     ("barrier", 1),
     ("ledger-decided", 1),
     ("ledger-revealed", 1),
     ("ledger-lost", 1),
+    ("ledger-abandoned", 1),
+    ("ledger-skipped", 1),
 ];
 
 fn at(topic: u128, partition: u32) -> TopicPartition {
@@ -55,26 +60,57 @@ fn lane() -> LaneRecord {
         token: Bytes::from_static(b"\x01token"),
         covers: covers(),
         version: Revision(9),
+        run: Some((Revision(11), Revision(9))),
         rejected: BTreeMap::from([(at(1, 0), vec![Offset(1_001), Offset(1_007)])]),
         rows: 998,
         rows_hash: 0xfeed_beef,
     };
+    let run = |id, by| Run {
+        id: Revision(id),
+        by: Revision(by),
+        owed: BTreeMap::from([(at(1, 2), Ranges::of(range(10, 500)))]),
+        spent: BTreeMap::from([(at(1, 2), vec![Offset(12), Offset(300)])]),
+    };
     LaneRecord {
+        feed: FeedId(300),
         next: BTreeMap::from([(at(1, 0), Offset(2_000)), (at(1, 1), Offset(0))]),
         owed: BTreeMap::from([(at(1, 2), owed)]),
+        runs: vec![run(11, 9), run(12, 12)],
         pending: Some(pending),
         spent: BTreeMap::from([(at(1, 2), vec![Offset(11)])]),
-        parked: Some(Parked { code: "no-such-bucket".to_owned(), hint: "create it – it is gone".to_owned() }),
+        parked: Some(Parked {
+            code: "no-such-bucket".to_owned(),
+            hint: "create it – it is gone".to_owned(),
+            held: true,
+        }),
     }
 }
 
-fn floors() -> BTreeMap<TopicPartition, Offset> {
-    BTreeMap::from([(at(1, 0), Offset(1_000)), (at(2, 0), Offset(i64::from(u32::MAX) * 1_000))])
+/// As most lanes are: one entry, of the live run.
+fn live_lane() -> LaneRecord {
+    let pending = Pending { run: None, rejected: BTreeMap::new(), ..lane().pending.expect("it has one") };
+    LaneRecord {
+        next: BTreeMap::from([(at(1, 0), Offset(2_000))]),
+        pending: Some(pending),
+        parked: Some(Parked { code: "throttled".to_owned(), hint: String::new(), held: false }),
+        ..LaneRecord::default()
+    }
 }
+
+fn floors() -> BTreeMap<Track, Offset> {
+    let track = |feed, partition| Track { feed: FeedId(feed), partition };
+    BTreeMap::from([
+        (track(0, at(1, 0)), Offset(1_000)),
+        (track(0, at(2, 0)), Offset(i64::from(u32::MAX) * 1_000)),
+        (track(300, at(1, 0)), Offset(7)),
+    ])
+}
+
+const APPLIED: Applied = Applied { revision: Revision(300), commands: 2 };
 
 fn revision() -> RevisionRecord {
     let starts = BTreeMap::from([(at(1, 0), Offset(17))]);
-    RevisionRecord { revision: Revision(9), starts, content: Bytes::from_static(b"{}") }
+    RevisionRecord { revision: Revision(9), starts }
 }
 
 fn row(event: LedgerEvent) -> LedgerRow {
@@ -82,7 +118,14 @@ fn row(event: LedgerEvent) -> LedgerRow {
 }
 
 fn decided() -> LedgerRow {
-    row(LedgerEvent::Decided { covers: covers(), version: Revision(9), rows: 998, rejected: 2, rows_hash: 0xfeed_beef })
+    row(LedgerEvent::Decided {
+        covers: covers(),
+        version: Revision(9),
+        run: Some(Revision(11)),
+        rows: 998,
+        rejected: 2,
+        rows_hash: 0xfeed_beef,
+    })
 }
 
 /// What this build writes.
@@ -90,14 +133,20 @@ fn written(name: &str) -> KeyValue {
     let mut transaction = Transaction::default();
     match name {
         "lane" => transaction.lanes.push((LaneId(7), Some(lane()))),
+        "lane-live" => transaction.lanes.push((LaneId(7), Some(live_lane()))),
         "lane-tombstone" => transaction.lanes.push((LaneId(7), None)),
         "floors" => transaction.floors = floors(),
         "revision" => transaction.revisions.push(revision()),
+        "applied" => transaction.applied = Some(APPLIED),
         "incarnation" => return incarnation(Incarnation(0x4f1c_0000_1111_2222)),
         "barrier" => return barrier(77),
         "ledger-decided" => return encode_ledger(&decided()),
         "ledger-revealed" => return encode_ledger(&row(LedgerEvent::Revealed)),
         "ledger-lost" => return encode_ledger(&row(LedgerEvent::Lost)),
+        "ledger-abandoned" => return encode_ledger(&row(LedgerEvent::Abandoned)),
+        "ledger-skipped" => {
+            return encode_ledger(&row(LedgerEvent::Skipped { run: Some(Revision(11)), covers: covers() }));
+        }
         other => unreachable!("{other} has no sample"),
     }
     encode(&transaction).pop().expect("one record")
@@ -145,14 +194,20 @@ fn assert_means(name: &str, record: &KeyValue) {
     };
     match name {
         "lane" => assert_eq!(replayed(record).lanes, BTreeMap::from([(LaneId(7), lane())])),
+        "lane-live" => assert_eq!(replayed(record).lanes, BTreeMap::from([(LaneId(7), live_lane())])),
         "lane-tombstone" => assert_eq!(replayed(record).lanes, BTreeMap::new()),
         "floors" => assert_eq!(replayed(record).floors, floors()),
         "revision" => assert_eq!(replayed(record).revisions, [revision()]),
+        "applied" => assert_eq!(replayed(record).applied, APPLIED),
         "incarnation" => assert_eq!(replayed(record).incarnation, Incarnation(0x4f1c_0000_1111_2222)),
         "barrier" => assert_eq!(replayed(record).generation, Generation(12)),
         "ledger-decided" => assert_eq!(ledger(record), decided()),
         "ledger-revealed" => assert_eq!(ledger(record), row(LedgerEvent::Revealed)),
         "ledger-lost" => assert_eq!(ledger(record), row(LedgerEvent::Lost)),
+        "ledger-abandoned" => assert_eq!(ledger(record), row(LedgerEvent::Abandoned)),
+        "ledger-skipped" => {
+            assert_eq!(ledger(record), row(LedgerEvent::Skipped { run: Some(Revision(11)), covers: covers() }))
+        }
         other => unreachable!("{other} has no meaning"),
     }
 }

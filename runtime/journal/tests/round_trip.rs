@@ -1,7 +1,8 @@
 use bytes::Bytes;
 use outflow_api::{
-    BatchId, DeadLetter, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange,
-    Parked, Pending, Ranges, Revision, RevisionRecord, Shard, TopicId, TopicPartition, Transaction,
+    Applied, BatchId, DeadLetter, FeedId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset,
+    OffsetRange, Parked, Pending, Ranges, Revision, RevisionRecord, Run, Shard, TopicId, TopicPartition, Track,
+    Transaction,
 };
 use outflow_journal::{KeyValue, Replay, check, decode_ledger, encode, encode_ledger, incarnation};
 use proptest::{
@@ -53,13 +54,16 @@ fn batch() -> impl Strategy<Value = BatchId> {
 }
 
 fn pending() -> impl Strategy<Value = Pending> {
-    let numbers = any::<(u64, u64, u64)>();
+    // Revisions count from 1.
+    let run = option::of((1u64.., any::<u64>()).prop_map(|(id, by)| (Revision(id), Revision(by))));
+    let numbers = (any::<(u64, u64, u64)>(), run);
     (batch(), bytes(), per_partition(range()), per_partition(vec(offset(), 0..5)), numbers).prop_map(
-        |(id, token, covers, rejected, (version, rows, rows_hash))| Pending {
+        |(id, token, covers, rejected, ((version, rows, rows_hash), run))| Pending {
             id,
             token,
             covers,
             version: Revision(version),
+            run,
             rejected,
             rows,
             rows_hash,
@@ -68,23 +72,44 @@ fn pending() -> impl Strategy<Value = Pending> {
 }
 
 fn lane() -> impl Strategy<Value = LaneRecord> {
-    let parked = (".{0,20}", ".{0,20}").prop_map(|(code, hint)| Parked { code, hint });
-    let spent = per_partition(vec(offset(), 0..5));
-    (per_partition(offset()), per_partition(ranges()), option::of(pending()), spent, option::of(parked))
-        .prop_map(|(next, owed, pending, spent, parked)| LaneRecord { next, owed, pending, spent, parked })
+    let parked = (".{0,20}", ".{0,20}", any::<bool>()).prop_map(|(code, hint, held)| Parked { code, hint, held });
+    let spent = || per_partition(vec(offset(), 0..5));
+    let run = (any::<u64>(), any::<u64>(), per_partition(ranges()), spent()).prop_map(|(id, by, owed, spent)| Run {
+        id: Revision(id),
+        by: Revision(by),
+        owed,
+        spent,
+    });
+    let feed = any::<u32>().prop_map(FeedId);
+    let stands = (feed, per_partition(offset()), per_partition(ranges()), vec(run, 0..3));
+    (stands, option::of(pending()), spent(), option::of(parked)).prop_map(
+        |((feed, next, owed, runs), pending, spent, parked)| LaneRecord {
+            feed,
+            next,
+            owed,
+            runs,
+            pending,
+            spent,
+            parked,
+        },
+    )
 }
 
 fn event() -> impl Strategy<Value = LedgerEvent> {
-    let decided = (per_partition(range()), any::<(u64, u64, u64, u64)>()).prop_map(
-        |(covers, (version, rows, rejected, rows_hash))| LedgerEvent::Decided {
+    let decided = (per_partition(range()), any::<(u64, u64, u64, u64)>(), option::of(1u64..)).prop_map(
+        |(covers, (version, rows, rejected, rows_hash), run)| LedgerEvent::Decided {
             covers,
             version: Revision(version),
+            run: run.map(Revision),
             rows,
             rejected,
             rows_hash,
         },
     );
-    prop_oneof![decided, Just(LedgerEvent::Revealed), Just(LedgerEvent::Lost)]
+    let skipped = (option::of(1u64..), per_partition(range()))
+        .prop_map(|(run, covers)| LedgerEvent::Skipped { run: run.map(Revision), covers });
+    let others = [LedgerEvent::Revealed, LedgerEvent::Lost, LedgerEvent::Abandoned];
+    prop_oneof![decided, skipped, proptest::sample::select(others.to_vec())]
 }
 
 fn replay(records: &[KeyValue]) -> Result<Replay, outflow_api::Fault> {
@@ -101,24 +126,29 @@ proptest! {
     #[test]
     fn a_transaction_is_read_as_it_was_written(
         lanes in btree_map(any::<u32>().prop_map(LaneId), lane(), 0..4),
-        floors in per_partition(offset()),
-        revisions in btree_map(any::<u64>(), (per_partition(offset()), bytes()), 0..3),
+        floors in btree_map((any::<u32>(), partition()), offset(), 0..5),
+        revisions in btree_map(any::<u64>(), per_partition(offset()), 0..3),
+        applied in option::of(any::<(u64, u32)>()),
     ) {
-        let revisions: Vec<_> = revisions.into_iter().map(|(revision, (starts, content))| RevisionRecord {
+        let revisions: Vec<_> = revisions.into_iter().map(|(revision, starts)| RevisionRecord {
             revision: Revision(revision),
             starts,
-            content,
         }).collect();
+        let track = |((feed, partition), floor)| (Track { feed: FeedId(feed), partition }, floor);
+        let floors: BTreeMap<Track, Offset> = floors.into_iter().map(track).collect();
+        let applied = applied.map(|(revision, commands)| Applied { revision: Revision(revision), commands });
         let transaction = Transaction {
             lanes: lanes.iter().map(|(id, record)| (*id, Some(record.clone()))).collect(),
             floors: floors.clone(),
             revisions: revisions.clone(),
+            applied,
             ..Transaction::default()
         };
         let recovered = replay(&encode(&transaction)).expect("readable").finish(Generation(3), 9);
         prop_assert_eq!(&recovered.lanes, &lanes);
         prop_assert_eq!(recovered.floors, floors);
         prop_assert_eq!(&recovered.revisions, &revisions);
+        prop_assert_eq!(recovered.applied, applied.unwrap_or_default());
         prop_assert_eq!((recovered.generation, recovered.bytes_read), (Generation(3), 9));
 
         let gone = Transaction {
@@ -188,21 +218,20 @@ fn a_transaction_above_a_limit_is_refused_with_the_limit() {
     assert!(check(&lanes(1_000)).is_ok());
     assert_eq!(check(&lanes(1_001)).expect_err("too many").code, "transaction-too-many-lanes");
 
-    let revision = |revision: u64, bytes: usize| RevisionRecord {
-        revision: Revision(revision),
-        starts: BTreeMap::new(),
-        content: Bytes::from(vec![0; bytes]),
+    let parked = |bytes: usize| {
+        let parked = Parked { code: String::new(), hint: "x".repeat(bytes), held: false };
+        Some(LaneRecord { parked: Some(parked), ..LaneRecord::default() })
     };
-    let revisions = |count: u64, bytes| Transaction {
-        revisions: (0..count).map(|number| revision(number, bytes)).collect(),
+    let large = |count: u32, bytes| Transaction {
+        lanes: (0..count).map(|lane| (LaneId(lane), parked(bytes))).collect(),
         ..Transaction::default()
     };
-    assert!(check(&revisions(1, 256 * 1024 - 14)).is_ok());
-    let fault = check(&revisions(1, 256 * 1024 - 12)).expect_err("too large");
+    assert!(check(&large(1, 256 * 1024 - 20)).is_ok());
+    let fault = check(&large(1, 256 * 1024 - 12)).expect_err("too large");
     assert_eq!(fault.code, "journal-entry-too-large");
-    assert!(fault.hint.contains("revision 0") && fault.hint.contains("262144"), "{fault}");
-    assert!(check(&revisions(16, 255 * 1024)).is_ok());
-    assert_eq!(check(&revisions(17, 255 * 1024)).expect_err("too large").code, "transaction-too-large");
+    assert!(fault.hint.contains("lane 0") && fault.hint.contains("262144"), "{fault}");
+    assert!(check(&large(16, 255 * 1024)).is_ok());
+    assert_eq!(check(&large(17, 255 * 1024)).expect_err("too large").code, "transaction-too-large");
 
     let letter = DeadLetter {
         topic: "dead".to_owned(),

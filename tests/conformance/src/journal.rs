@@ -48,6 +48,10 @@ pub fn laws() -> Vec<Law> {
         ("a_decision_answered_done_is_recovered", content::a_decision_answered_done_is_recovered),
         ("every_part_of_a_lane_survives_unchanged", content::every_part_of_a_lane_survives_unchanged),
         ("floors_and_revisions_survive_unchanged", content::floors_and_revisions_survive_unchanged),
+        (
+            "the_mark_of_what_is_applied_comes_with_its_effects",
+            content::the_mark_of_what_is_applied_comes_with_its_effects,
+        ),
         ("the_last_value_wins", content::the_last_value_wins),
         ("a_tombstone_forgets", content::a_tombstone_forgets),
         ("idle_lanes_leave_nothing", content::idle_lanes_leave_nothing),

@@ -1,53 +1,248 @@
-use crate::Rng;
-use outflow_api::{LaneId, Revision};
+use crate::{Log, Rng};
+use outflow_api::{FeedId, LaneId, Offset, OffsetRange, Ranges, Revision, TopicPartition, Track};
+use outflow_engine::{Act, Command, Publication};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// All sets of definitions that were ever published: which key belongs to which lane, and since which revision each
-/// lane is what it is.
-pub struct Catalogue(Vec<Definitions>);
+/// The config log: which key belongs to which lane, since which revision each lane is what it is, which feeds there are,
+/// and what operators want to be done once.
+pub struct Catalogue {
+    entries: Vec<Entry>,
+    /// Of each lane, for life.
+    feed_of: Vec<FeedId>,
+    /// Of each feed, the revision that it begins with.
+    begun: Vec<Revision>,
+    retired: BTreeMap<FeedId, Revision>,
+    /// Where the first revision's feeds begin, if not at the start of the log.
+    begins: BTreeMap<Track, Offset>,
+}
 
 #[derive(Clone)]
-struct Definitions {
+struct Entry {
+    defines: bool,
     lane_of: Vec<LaneId>,
     version_of: Vec<Revision>,
+    commands: Vec<Command>,
 }
 
 /// Rows without a lane go here; all of them are dead letters.
 pub const REJECT_LANE: LaneId = LaneId(0);
+pub const LIVE: FeedId = FeedId(0);
+pub const SCHEDULED: FeedId = FeedId(1);
+const LANES_MAX: usize = 9;
+const FEEDS_MAX: usize = 4;
 
 impl Catalogue {
-    pub fn new(lane_of: Vec<LaneId>, lanes: u32) -> Catalogue {
-        Catalogue(vec![Definitions { lane_of, version_of: vec![Revision(1); lanes as usize] }])
+    pub fn new(lane_of: Vec<LaneId>, feed_of: Vec<FeedId>) -> Catalogue {
+        let version_of = vec![Revision(1); feed_of.len()];
+        let first = Entry { defines: true, lane_of, version_of, commands: Vec::new() };
+        let begun = vec![Revision(1); 2];
+        Catalogue { entries: vec![first], feed_of, begun, retired: BTreeMap::new(), begins: BTreeMap::new() }
     }
 
     pub fn draw(rng: &mut Rng, keys: u32, lanes: u32) -> Catalogue {
         let lane_of = (0..keys).map(|_| LaneId(rng.below(lanes.into()) as u32)).collect();
-        Catalogue::new(lane_of, lanes)
+        let feed = |lane: u32| if lane > 0 && rng.chance(350) { SCHEDULED } else { LIVE };
+        Catalogue::new(lane_of, (0..lanes).map(feed).collect())
+    }
+
+    /// The first feeds need not begin at the start of a log.
+    pub fn draw_begins(&mut self, rng: &mut Rng, log: &Log) {
+        for (feed, partition) in
+            [LIVE, SCHEDULED].into_iter().flat_map(|feed| log.partitions.keys().map(move |key| (feed, *key)))
+        {
+            if rng.chance(150) {
+                let begin = Offset(rng.between(0, log.end(partition).0 as u64) as i64);
+                self.begins.insert(Track { feed, partition }, begin);
+            }
+        }
     }
 
     pub fn newest(&self) -> Revision {
-        Revision(self.0.len() as u64)
+        Revision(self.entries.len() as u64)
     }
 
-    /// A key moves, or a lane changes, or something that matters to neither.
-    pub fn change(&mut self, rng: &mut Rng) {
-        let mut next = self.0.last().expect("there is a first").clone();
-        let revision = Revision(self.0.len() as u64 + 1);
+    pub fn lanes(&self) -> usize {
+        self.feed_of.len()
+    }
+
+    pub fn feed(&self, lane: LaneId) -> FeedId {
+        self.feed_of[lane.0 as usize]
+    }
+
+    /// Feeds that there are as of this revision.
+    pub fn feeds(&self, revision: Revision) -> impl Iterator<Item = FeedId> + '_ {
+        self.feeds_between(revision, revision)
+    }
+
+    /// Feeds that there are as of any of these revisions.
+    pub fn feeds_between(&self, first: Revision, last: Revision) -> impl Iterator<Item = FeedId> + '_ {
+        let begun = (0..).map(FeedId).zip(&self.begun).filter(move |(_, begun)| **begun <= last);
+        begun.map(|(feed, _)| feed).filter(move |feed| self.retired_at(*feed).is_none_or(|retired| retired > first))
+    }
+
+    pub fn retired_at(&self, feed: FeedId) -> Option<Revision> {
+        self.retired.get(&feed).copied()
+    }
+
+    /// Rows below are nobody's.
+    pub fn begin(&self, track: Track) -> Offset {
+        self.begins.get(&track).copied().unwrap_or(Offset::ZERO)
+    }
+
+    fn entry(&self, revision: Revision) -> &Entry {
+        &self.entries[revision.0 as usize - 1]
+    }
+
+    pub fn lane(&self, revision: Revision, key: u8) -> LaneId {
+        self.entry(revision).lane_of[usize::from(key)]
+    }
+
+    pub fn version(&self, revision: Revision, lane: LaneId) -> Revision {
+        self.entry(revision).version_of.get(lane.0 as usize).copied().unwrap_or(revision)
+    }
+
+    pub fn commands(&self, revision: Revision) -> &[Command] {
+        &self.entry(revision).commands
+    }
+
+    /// As a shard of these partitions is told.
+    pub fn publication(&self, revision: Revision, partitions: &BTreeSet<TopicPartition>) -> Publication {
+        let entry = self.entry(revision);
+        let new = (0..).map(FeedId).zip(&self.begun).filter(|(_, begun)| **begun == revision);
+        let tracks = new.flat_map(|(feed, _)| partitions.iter().map(move |key| Track { feed, partition: *key }));
+        let begin = |track: Track| (track, (revision == Revision(1)).then(|| self.begin(track)));
+        Publication {
+            revision,
+            defines: entry.defines,
+            feeds: tracks.map(begin).collect(),
+            commands: entry.commands.clone(),
+        }
+    }
+
+    fn publish(&mut self, entry: Entry) {
+        self.entries.push(entry);
+    }
+
+    fn next_entry(&self) -> (Revision, Entry) {
+        let last = self.entries.last().expect("there is a first").clone();
+        (Revision(self.entries.len() as u64 + 1), Entry { defines: false, commands: Vec::new(), ..last })
+    }
+
+    /// Who may still get rows.
+    fn open_lanes(&self) -> Vec<LaneId> {
+        let all = (0..).map(LaneId).zip(&self.feed_of);
+        all.filter(|(_, feed)| !self.retired.contains_key(feed)).map(|(lane, _)| lane).collect()
+    }
+
+    /// A key moves, or a lane changes, or something that matters to neither; merchants come, schedules go.
+    pub fn change(&mut self, rng: &mut Rng, log: &Log) {
+        let (revision, mut next) = self.next_entry();
+        next.defines = true;
         if rng.chance(600) {
-            let (key, lane) = (rng.index(next.lane_of.len()), rng.index(next.version_of.len()));
-            next.lane_of[key] = LaneId(lane as u32);
+            let (key, lanes) = (rng.index(next.lane_of.len()), self.open_lanes());
+            next.lane_of[key] = lanes[rng.index(lanes.len())];
         }
         if rng.chance(500) {
             let lane = rng.index(next.version_of.len());
             next.version_of[lane] = revision;
         }
-        self.0.push(next);
+        if rng.chance(150) && self.feed_of.len() < LANES_MAX {
+            self.welcome(rng, log, &mut next, revision);
+        }
+        if rng.chance(120) {
+            self.retire(rng, &mut next, revision);
+        }
+        if rng.chance(200) {
+            self.draw_commands(rng, log, &mut next, revision);
+        }
+        self.publish(next);
     }
 
-    pub fn lane(&self, revision: Revision, key: u8) -> LaneId {
-        self.0[revision.0 as usize - 1].lane_of[usize::from(key)]
+    /// A new lane, of a new feed or of an old one, with history or without.
+    fn welcome(&mut self, rng: &mut Rng, log: &Log, next: &mut Entry, revision: Revision) {
+        let feeds: Vec<FeedId> = self.feeds(revision).collect();
+        let feed = if rng.chance(350) && self.begun.len() < FEEDS_MAX {
+            self.begun.push(revision);
+            FeedId(self.begun.len() as u32 - 1)
+        } else {
+            feeds[rng.index(feeds.len())]
+        };
+        let lane = LaneId(self.feed_of.len() as u32);
+        self.feed_of.push(feed);
+        next.version_of.push(revision);
+        for _ in 0..rng.between(0, 2) {
+            let key = rng.index(next.lane_of.len());
+            next.lane_of[key] = lane;
+        }
+        if rng.chance(600) {
+            let some = log.partitions.keys().filter(|_| rng.chance(800)).copied().collect::<Vec<_>>();
+            let from = some.into_iter().map(|key| (key, Offset(rng.between(0, log.end(key).0 as u64) as i64)));
+            next.commands.push(Command { lane, feed, act: Act::History { from: from.collect() } });
+        }
     }
 
-    pub fn version(&self, revision: Revision, lane: LaneId) -> Revision {
-        self.0[revision.0 as usize - 1].version_of[lane.0 as usize]
+    fn retire(&mut self, rng: &mut Rng, next: &mut Entry, revision: Revision) {
+        let feeds: Vec<FeedId> = self.feeds(revision).filter(|feed| *feed != LIVE).collect();
+        if feeds.is_empty() {
+            return;
+        }
+        self.retired.insert(feeds[rng.index(feeds.len())], revision);
+        let lanes = self.open_lanes();
+        for lane in next.lane_of.iter_mut().filter(|lane| !lanes.contains(lane)) {
+            *lane = lanes[rng.index(lanes.len())];
+        }
+    }
+
+    /// Commands alone.
+    pub fn command(&mut self, rng: &mut Rng, log: &Log) {
+        let (revision, mut next) = self.next_entry();
+        self.draw_commands(rng, log, &mut next, revision);
+        self.publish(next);
+    }
+
+    fn draw_commands(&self, rng: &mut Rng, log: &Log, next: &mut Entry, revision: Revision) {
+        for _ in 0..rng.between(1, 4) {
+            let lane = LaneId(rng.index(self.feed_of.len()) as u32);
+            let act = self.draw_act(rng, log, revision);
+            let by = |act: &Act| match act {
+                Act::Replay { by, .. } => Some(*by),
+                Act::History { .. } | Act::Mend => Some(revision),
+                _ => None,
+            };
+            // Two runs of one entry would be one run.
+            let same = |known: &Command| known.lane == lane && by(&act).is_some_and(|own| by(&known.act) == Some(own));
+            if !next.commands.iter().any(same) {
+                next.commands.push(Command { lane, feed: self.feed(lane), act });
+            }
+        }
+    }
+
+    fn draw_act(&self, rng: &mut Rng, log: &Log, revision: Revision) -> Act {
+        match rng.below(100) {
+            0..30 => {
+                let mut ranges: BTreeMap<TopicPartition, Ranges> = BTreeMap::new();
+                for key in log.partitions.keys() {
+                    for _ in 0..rng.below(3) {
+                        let start = rng.between(0, log.end(*key).0 as u64) as i64;
+                        let range = OffsetRange::new(Offset(start), Offset(start + rng.between(1, 12) as i64));
+                        ranges.entry(*key).or_default().insert(range);
+                    }
+                }
+                Act::Replay { by: Revision(rng.between(1, revision.0)), ranges }
+            }
+            30..52 => Act::Pause,
+            52..80 => Act::Resume,
+            80..88 => Act::Mend,
+            88..94 => Act::Skip,
+            _ => Act::Abandon,
+        }
+    }
+
+    /// Nobody stays paused.
+    pub fn resume_all(&mut self) {
+        let (_, mut next) = self.next_entry();
+        let lanes = (0..).map(LaneId).zip(&self.feed_of);
+        next.commands.extend(lanes.map(|(lane, feed)| Command { lane, feed: *feed, act: Act::Resume }));
+        self.publish(next);
     }
 }

@@ -1,6 +1,13 @@
-use crate::{Catalogue, Log, RowId, journal::State, log::hash};
-use outflow_api::{BatchId, LaneId, LaneRecord, LedgerEvent, Offset, OffsetRange, Pending, Revision, RevisionRecord};
-use outflow_api::{TopicPartition, Transaction};
+use crate::{
+    Catalogue, Log, RowId,
+    fates::{Fate, Fates, Run},
+    journal::State,
+    log::hash,
+};
+use outflow_api::{
+    BatchId, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange, Pending, Revision, RevisionRecord,
+    TopicPartition, Track, Transaction,
+};
 use outflow_engine::{Decision, Letters};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// rows a batch has, it works out from the log and from the revisions as they were journaled.
 #[derive(Default)]
 pub struct Checker {
-    fates: BTreeMap<TopicPartition, Vec<Fate>>,
+    pub(crate) fates: Fates,
     batches: BTreeMap<BatchId, Batch>,
     /// Of each journal, all that ever were.
     revisions: BTreeMap<usize, Vec<RevisionRecord>>,
+    /// Where the floors of each partition are.
+    journals: BTreeMap<TopicPartition, usize>,
     limits: DecisionLimits,
 }
 
@@ -21,17 +30,8 @@ pub struct DecisionLimits {
     pub letters_of_batch: usize,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Fate {
-    #[default]
-    Open,
-    Decided,
-    Visible,
-    /// Its dead letter is out.
-    Letter,
-}
-
 struct Batch {
+    run: Run,
     rows: Vec<RowId>,
     letters: BTreeSet<RowId>,
     stage: Stage,
@@ -44,11 +44,12 @@ enum Stage {
     Decided,
     Visible,
     Lost,
+    Abandoned,
 }
 
-type Verdict = Result<(), String>;
+pub(crate) type Verdict = Result<(), String>;
 
-fn must(holds: bool, broken: impl FnOnce() -> String) -> Verdict {
+pub(crate) fn must(holds: bool, broken: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(broken()) }
 }
 
@@ -61,22 +62,25 @@ pub struct Scene<'a> {
     pub after: &'a State,
 }
 
+impl Scene<'_> {
+    /// Where the lane's live stream stands in a partition, as of the journal.
+    pub fn live_from(&self, state: &State, lane: LaneId, partition: TopicPartition) -> Offset {
+        let track = Track { feed: self.catalogue.feed(lane), partition };
+        let floor = state.floors.get(&track).copied().unwrap_or(self.catalogue.begin(track));
+        let next = state.lanes.get(&lane).and_then(|record| record.next.get(&partition)).copied();
+        next.unwrap_or(floor).max(floor)
+    }
+}
+
 impl Checker {
     pub fn new(limits: DecisionLimits) -> Checker {
         Checker { limits, ..Checker::default() }
     }
 
-    fn fate(&self, (key, offset): RowId) -> Fate {
-        self.fates.get(&key).and_then(|fates| fates.get(offset.0 as usize)).copied().unwrap_or_default()
-    }
-
-    fn set(&mut self, (key, offset): RowId, fate: Fate) {
-        let fates = self.fates.entry(key).or_default();
-        let at = offset.0 as usize;
-        if fates.len() <= at {
-            fates.resize(at + 1, Fate::Open);
-        }
-        fates[at] = fate;
+    /// Of the first revision at or after this one that routes anything: where it begins.
+    pub(crate) fn start_of(&self, journal: usize, revision: Revision, key: TopicPartition) -> Option<Offset> {
+        let record = self.revisions.get(&journal)?.iter().find(|record| record.revision >= revision)?;
+        Some(record.starts.get(&key).copied().unwrap_or(Offset::ZERO))
     }
 
     fn revision_at(&self, journal: usize, key: TopicPartition, offset: Offset) -> Option<Revision> {
@@ -85,11 +89,20 @@ impl Checker {
         known.iter().rev().find(holds).or(known.first()).map(|record| record.revision)
     }
 
-    /// The lane's rows within the range, as the journaled revisions route them.
-    fn rows_of(&self, scene: &Scene, lane: LaneId, key: TopicPartition, range: OffsetRange) -> Vec<(Offset, Revision)> {
+    /// The lane's rows within the range, as a revision routes them, or each as the revision of its own offset does.
+    pub(crate) fn rows_of(
+        &self,
+        scene: &Scene,
+        (lane, by): (LaneId, Option<Revision>),
+        (key, range): (TopicPartition, OffsetRange),
+    ) -> Vec<(Offset, Revision)> {
+        let begin = match by {
+            Some(_) => Offset::ZERO,
+            None => scene.catalogue.begin(Track { feed: scene.catalogue.feed(lane), partition: key }),
+        };
         let rows = scene.log.rows(key, range).filter_map(|(offset, row)| {
-            let revision = self.revision_at(scene.journal, key, offset)?;
-            let own = scene.catalogue.lane(revision, row.key) == lane;
+            let revision = by.or_else(|| self.revision_at(scene.journal, key, offset))?;
+            let own = offset >= begin && scene.catalogue.lane(revision, row.key) == lane;
             own.then(|| (offset, scene.catalogue.version(revision, lane)))
         });
         rows.collect()
@@ -102,6 +115,7 @@ impl Checker {
         })?;
         self.note_revisions(scene, transaction)?;
         self.close_batches(transaction)?;
+        self.obey(scene, transaction)?;
         for (id, record) in &transaction.lanes {
             let before = scene.before.lanes.get(id).and_then(|record| record.pending.as_ref());
             let after = record.as_ref().and_then(|record| record.pending.as_ref());
@@ -110,6 +124,8 @@ impl Checker {
                 must(stage != Stage::Decided, || format!("{} is forgotten before it is visible", before.id))?;
             }
             if let Some(pending) = after.filter(|after| before.is_none_or(|before| before.id != after.id)) {
+                let held = record.as_ref().and_then(|record| record.parked.as_ref()).is_some_and(|parked| parked.held);
+                must(!held, || format!("{} is decided for a lane that is paused", pending.id))?;
                 self.open_batch(scene, pending, transaction)?;
             }
         }
@@ -131,10 +147,9 @@ impl Checker {
             let first = known.is_empty();
             known.push(record.clone());
             for (key, start) in record.starts.iter().filter(|_| !first) {
-                let fates = self.fates.get(key).map_or(&[][..], Vec::as_slice);
-                let decided = fates.iter().rposition(|fate| *fate != Fate::Open);
-                must(decided.is_none_or(|decided| (decided as i64) < start.0), || {
-                    format!("{:?} routes {key:?} from {} on, where {decided:?} was decided", record.revision, start.0)
+                let settled = self.fates.last_settled(*key);
+                must(settled.is_none_or(|settled| settled < *start), || {
+                    format!("{:?} routes {key:?} from {} on, where {settled:?} was decided", record.revision, start.0)
                 })?;
             }
         }
@@ -145,20 +160,29 @@ impl Checker {
         for row in &transaction.ledger {
             let id = row.batch;
             let batch = self.batches.get_mut(&id);
-            match row.event {
-                LedgerEvent::Decided { .. } => must(batch.is_none(), || format!("{id} is decided twice"))?,
-                LedgerEvent::Revealed => must(batch.is_some_and(|batch| batch.stage == Stage::Visible), || {
-                    format!("the ledger says that {id} is visible, and it is not")
-                })?,
-                LedgerEvent::Lost => {
-                    let batch = batch.ok_or_else(|| format!("{id} is lost and was never decided"))?;
-                    must(batch.stage == Stage::Decided, || format!("{id} is {:?} and called lost", batch.stage))?;
-                    batch.stage = Stage::Lost;
-                    let rows = batch.rows.iter().filter(|row| !batch.letters.contains(row));
-                    let rows: Vec<RowId> = rows.copied().collect();
-                    rows.into_iter().for_each(|row| self.set(row, Fate::Open));
+            let fate = match row.event {
+                LedgerEvent::Decided { .. } => {
+                    must(batch.is_none(), || format!("{id} is decided twice"))?;
+                    continue;
                 }
+                LedgerEvent::Revealed => {
+                    must(batch.is_some_and(|batch| batch.stage == Stage::Visible), || {
+                        format!("the ledger says that {id} is visible, and it is not")
+                    })?;
+                    continue;
+                }
+                LedgerEvent::Skipped { .. } => continue,
+                LedgerEvent::Lost => Fate::Open,
+                LedgerEvent::Abandoned => Fate::Abandoned,
+            };
+            let batch = batch.ok_or_else(|| format!("{id} is {:?} and was never decided", row.event))?;
+            if fate == Fate::Abandoned && batch.stage == Stage::Visible {
+                continue;
             }
+            must(batch.stage == Stage::Decided, || format!("{id} is {:?} and called {:?}", batch.stage, row.event))?;
+            batch.stage = if fate == Fate::Open { Stage::Lost } else { Stage::Abandoned };
+            let rows = batch.rows.iter().filter(|row| !batch.letters.contains(row));
+            rows.for_each(|row| self.fates.set(batch.run, *row, fate));
         }
         Ok(())
     }
@@ -166,22 +190,24 @@ impl Checker {
     fn open_batch(&mut self, scene: &Scene, pending: &Pending, transaction: &Transaction) -> Verdict {
         let id = pending.id;
         must(!self.batches.contains_key(&id), || format!("{id} is decided twice"))?;
-        let decided =
-            |row: &outflow_api::LedgerRow| row.batch == id && matches!(row.event, LedgerEvent::Decided { .. });
+        let decided = |row: &LedgerRow| row.batch == id && matches!(row.event, LedgerEvent::Decided { .. });
         must(transaction.ledger.iter().filter(|row| decided(row)).count() == 1, || {
             format!("{id} is decided, and the ledger does not say so once")
         })?;
+        let (lane, journal) = (id.lane, scene.journal);
+        let by = pending.run.map(|(_, by)| by);
+        let run = pending.run.map_or(Run::Live, |(id, by)| Run::Of { journal, lane, id, by });
         let (mut rows, mut letters) = (Vec::new(), BTreeSet::new());
         for (key, range) in &pending.covers {
             must(range.next <= scene.log.end(*key), || format!("{id} covers {range:?}, which is not there yet"))?;
-            for (offset, version) in self.rows_of(scene, id.lane, *key, *range) {
+            for (offset, version) in self.rows_of(scene, (lane, by), (*key, *range)) {
                 let row = (*key, offset);
-                match self.fate(row) {
-                    Fate::Open => self.set(row, Fate::Decided),
-                    Fate::Letter => {
+                match self.fates.of(run, row) {
+                    Some(Fate::Open) => self.fates.set(run, row, Fate::Decided),
+                    Some(Fate::Letter) => {
                         letters.insert(row);
                     }
-                    fate => return Err(format!("{row:?} is {fate:?} already, and {id} takes it again")),
+                    fate => return Err(format!("{row:?} is {fate:?} in {run:?} already, and {id} takes it again")),
                 }
                 must(version == pending.version, || {
                     format!("{row:?} belongs to version {version:?} of its lane; {id} is of {:?}", pending.version)
@@ -194,7 +220,7 @@ impl Checker {
         must(pending.rows + rejected as u64 == rows.len() as u64, || {
             format!("{id} counts {} rows and {rejected} rejected ones of {}", pending.rows, rows.len())
         })?;
-        self.batches.insert(id, Batch { rows, letters, stage: Stage::Decided, expired: false });
+        self.batches.insert(id, Batch { run, rows, letters, stage: Stage::Decided, expired: false });
         Ok(())
     }
 
@@ -202,11 +228,14 @@ impl Checker {
         let id = letters.batch;
         for (key, offsets) in &letters.rows {
             for row in offsets.iter().map(|offset| (*key, *offset)) {
-                let fate = self.fate(row);
-                must(fate == Fate::Decided, || format!("the dead letter of {row:?} goes out, and it is {fate:?}"))?;
                 let batch = self.batches.get_mut(&id).filter(|batch| batch.rows.contains(&row));
-                batch.ok_or_else(|| format!("{row:?} is not of {id}"))?.letters.insert(row);
-                self.set(row, Fate::Letter);
+                let batch = batch.ok_or_else(|| format!("{row:?} is not of {id}"))?;
+                let fate = self.fates.of(batch.run, row);
+                must(fate == Some(Fate::Decided), || {
+                    format!("the dead letter of {row:?} goes out, and it is {fate:?}")
+                })?;
+                batch.letters.insert(row);
+                self.fates.set(batch.run, row, Fate::Letter);
             }
         }
         Ok(())
@@ -223,44 +252,67 @@ impl Checker {
         })
     }
 
-    /// No row leaves the record undecided, neither from what is owed nor from below `next`.
+    /// No row leaves the record undecided: not from what is owed, nor from below `next`, nor from a run.
     fn check_record(&self, scene: &Scene, id: LaneId) -> Verdict {
         let nothing = LaneRecord::default();
         let before = scene.before.lanes.get(&id).unwrap_or(&nothing);
         let after = scene.after.lanes.get(&id).unwrap_or(&nothing);
         for (key, rows) in &scene.log.partitions {
-            let floor = scene.after.floors.get(key).copied().unwrap_or(Offset::ZERO);
-            let live_from = after.next.get(key).copied().unwrap_or(floor).max(floor);
+            let live_from = scene.live_from(scene.after, id, *key);
             let left_to_do = |offset: Offset| after.owes(*key, offset) || offset >= live_from;
             let all = OffsetRange::new(Offset::ZERO, Offset(rows.len() as i64));
-            for (offset, _) in self.rows_of(scene, id, *key, all) {
+            for (offset, _) in self.rows_of(scene, (id, None), (*key, all)) {
                 let was_to_do = before.owes(*key, offset) || before.next.get(key).is_none_or(|next| offset >= *next);
-                let open = self.fate((*key, offset)) == Fate::Open;
+                let open = self.fates.of(Run::Live, (*key, offset)) == Some(Fate::Open);
                 must(!(open && was_to_do && !left_to_do(offset)), || {
-                    format!("{id:?} forgets {key:?}@{}: {before:?} becomes {after:?}, floor {}", offset.0, floor.0)
+                    format!("{id:?} forgets {key:?}@{}: {before:?} becomes {after:?}, from {}", offset.0, live_from.0)
                 })?;
             }
+        }
+        for (run, (key, offset)) in self.fates.open(scene.journal, id) {
+            let Run::Of { id: name, by, .. } = run else { continue };
+            let owed =
+                after.runs.iter().filter(|run| (run.id, run.by) == (name, by)).find_map(|run| run.owed.get(&key));
+            must(owed.is_some_and(|owed| owed.contains(offset)), || {
+                format!("{run:?} forgets {key:?}@{}: {before:?} becomes {after:?}", offset.0)
+            })?;
         }
         Ok(())
     }
 
-    /// P14.
-    fn check_floors(&self, scene: &Scene) -> Verdict {
-        for (key, floor) in &scene.after.floors {
-            let before = scene.before.floors.get(key).copied().unwrap_or(Offset::ZERO);
-            must(before <= *floor, || format!("the floor of {key:?} falls from {} to {}", before.0, floor.0))?;
-            must(*floor <= scene.log.end(*key), || format!("the floor of {key:?} is {}, past the log", floor.0))?;
-            for (offset, row) in scene.log.rows(*key, OffsetRange::new(before, *floor)) {
-                if self.fate((*key, offset)) != Fate::Open {
-                    continue;
-                }
-                let revision = self.revision_at(scene.journal, *key, offset);
-                let lane = revision.map(|revision| scene.catalogue.lane(revision, row.key));
-                let record = lane.and_then(|lane| scene.after.lanes.get(&lane));
-                must(record.is_some_and(|record| record.owes(*key, offset)), || {
-                    format!("the floor of {key:?} passes {}, which {lane:?} has not and does not owe", offset.0)
-                })?;
+    /// P14, per track.
+    fn check_floors(&mut self, scene: &Scene) -> Verdict {
+        for (track, floor) in &scene.after.floors {
+            let key = track.partition;
+            self.journals.insert(key, scene.journal);
+            let before = scene.before.floors.get(track).copied().unwrap_or(scene.catalogue.begin(*track));
+            must(before <= *floor, || format!("the floor of {track:?} falls from {} to {}", before.0, floor.0))?;
+            must(*floor <= scene.log.end(key), || format!("the floor of {track:?} is {}, past the log", floor.0))?;
+            self.check_passed(scene, *track, OffsetRange::new(before, *floor))?;
+        }
+        for (track, before) in scene.before.floors.iter().filter(|(track, _)| !scene.after.floors.contains_key(track)) {
+            let owes =
+                |record: &LaneRecord| record.pending.is_some() || !record.owed.is_empty() || !record.runs.is_empty();
+            let own = |id: &LaneId| scene.catalogue.feed(*id) == track.feed;
+            let left = scene.after.lanes.iter().find(|(id, record)| own(id) && owes(record));
+            must(left.is_none(), || format!("{track:?} is forgotten before {left:?}"))?;
+            self.check_passed(scene, *track, OffsetRange::new(*before, scene.log.end(track.partition)))?;
+        }
+        Ok(())
+    }
+
+    /// What the floor passes is decided or owed.
+    fn check_passed(&self, scene: &Scene, track: Track, passed: OffsetRange) -> Verdict {
+        let key = track.partition;
+        for (offset, row) in scene.log.rows(key, passed) {
+            let Some(revision) = self.revision_at(scene.journal, key, offset) else { continue };
+            let lane = scene.catalogue.lane(revision, row.key);
+            if scene.catalogue.feed(lane) != track.feed || self.fates.of(Run::Live, (key, offset)) != Some(Fate::Open) {
+                continue;
             }
+            must(scene.after.lanes.get(&lane).is_some_and(|record| record.owes(key, offset)), || {
+                format!("the floor of {track:?} passes {}, which {lane:?} has not and does not owe", offset.0)
+            })?;
         }
         Ok(())
     }
@@ -268,12 +320,15 @@ impl Checker {
     pub fn reveal(&mut self, id: BatchId, rows: &[RowId]) -> Verdict {
         self.taken_for(id, rows)?;
         let batch = self.batches.get_mut(&id).expect("just seen");
-        must(batch.stage == Stage::Decided, || format!("{id} becomes visible, and is {:?}", batch.stage))?;
+        // What was given up may still come.
+        let given_up = batch.stage == Stage::Abandoned;
+        must(given_up || batch.stage == Stage::Decided, || format!("{id} becomes visible, and is {:?}", batch.stage))?;
         batch.stage = Stage::Visible;
         for row in rows {
-            let fate = self.fate(*row);
-            must(fate == Fate::Decided, || format!("{row:?} becomes visible in {id}, and is {fate:?}"))?;
-            self.set(*row, Fate::Visible);
+            let fate = self.fates.of(batch.run, *row);
+            let expected = if given_up { Fate::Abandoned } else { Fate::Decided };
+            must(fate == Some(expected), || format!("{row:?} becomes visible in {id}, and is {fate:?}"))?;
+            self.fates.set(batch.run, *row, Fate::Visible);
         }
         Ok(())
     }
@@ -299,10 +354,20 @@ impl Checker {
         }
     }
 
-    /// Rows that are neither visible nor a dead letter.
-    pub fn unfinished(&self, log: &Log) -> Vec<RowId> {
+    /// Rows that are still to be delivered, or not known to be; by their lane if they are a run's.
+    pub fn unfinished(&self, log: &Log, catalogue: &Catalogue) -> Vec<(Option<LaneId>, RowId)> {
         let all = |key: &TopicPartition| OffsetRange::new(Offset::ZERO, log.end(*key));
-        let rows = log.partitions.keys().flat_map(|key| log.rows(*key, all(key)).map(|(offset, _)| (*key, offset)));
-        rows.filter(|row| !matches!(self.fate(*row), Fate::Visible | Fate::Letter)).collect()
+        let rows =
+            log.partitions.keys().flat_map(|key| log.rows(*key, all(key)).map(|(offset, row)| (*key, offset, row)));
+        let live = rows.filter(|(key, offset, row)| {
+            let revision = self.journals.get(key).and_then(|journal| self.revision_at(*journal, *key, *offset));
+            let begun = revision.is_none_or(|revision| {
+                let feed = catalogue.feed(catalogue.lane(revision, row.key));
+                catalogue.begin(Track { feed, partition: *key }) <= *offset
+            });
+            begun && matches!(self.fates.of(Run::Live, (*key, *offset)), Some(Fate::Open | Fate::Decided))
+        });
+        let live = live.map(|(key, offset, _)| (None, (key, offset)));
+        live.chain(self.fates.unfinished().map(|(lane, row)| (Some(lane), row))).collect()
     }
 }

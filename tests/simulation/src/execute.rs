@@ -9,9 +9,9 @@ use crate::{
     process::{Answer, Call, Offsets, What},
 };
 use bytes::Bytes;
-use outflow_api::{BatchId, OffsetRange, Pending, Shard, TopicPartition};
+use outflow_api::{BatchId, Offset, OffsetRange, Pending, Revision, Shard, TopicPartition};
 use outflow_engine::{BatchSpec, DebtRead, Decision, Event, Journaled, PreparedBatch, Reason, Revealed, Taken};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// How one execution goes.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,10 @@ impl World {
             What::Reveal { pending, read_rows } => {
                 self.reveal(process, pending, *read_rows && !call.ghost, luck)?.into_iter().collect()
             }
-            What::ReadDebt { batch, owed, spent } => vec![self.read_debt(process, *batch, owed, spent)],
+            What::ReadDebt { batch, partition, range, by, spent } => {
+                self.must_be_kept(process, *by, process.engine.is_reading(*batch))?;
+                vec![self.read_debt(process, *batch, (*partition, *range), *by, spent)]
+            }
             What::Abort { prepared } => {
                 if luck.effect {
                     self.destinations[prepared.id.lane.0 as usize].abort(prepared.id, &self.checker)?;
@@ -98,13 +101,16 @@ impl World {
             self.destinations[spec.id.lane.0 as usize].prepare(spec.id, &fitting);
         }
         let cut_off = &rows[end..];
-        let rest = grouped(cut_off).into_iter().map(|(partition, offsets)| Taken {
-            lane: spec.id.lane,
-            version: spec.version,
-            partition,
-            first: offsets[0],
-            rows: offsets.len() as u64,
-            bytes: offsets.len() as u64,
+        let rest = grouped(cut_off).into_iter().map(|(partition, offsets)| {
+            let taken = Taken {
+                lane: spec.id.lane,
+                version: spec.version,
+                first: offsets[0],
+                rows: offsets.len() as u64,
+                bytes: offsets.len() as u64,
+                flush: self.options.settings.flush(self.catalogue.feed(spec.id.lane)),
+            };
+            (partition, taken)
         });
         let batch = PreparedBatch {
             id: spec.id,
@@ -115,6 +121,7 @@ impl World {
             rows_hash: hash(&rows[..end]),
             letter_bytes: letters,
             rest: rest.collect(),
+            reject_percent_max: 100,
         };
         if luck.effect && luck.answer {
             process.memory.insert(spec.id, fitting);
@@ -160,7 +167,9 @@ impl World {
         let rows = match kept {
             Some(rows) => Some(rows.clone()),
             None if read => {
-                let rows = process.read_again(&self.log, &self.catalogue, id.lane, &pending.covers);
+                let by = pending.run.map(|(_, by)| by);
+                self.must_be_kept(process, by, process.engine.pending(id).is_some())?;
+                let rows = process.read_again(&self.log, &self.catalogue, (id.lane, by), &pending.covers);
                 if hash(&rows) != pending.rows_hash {
                     return Err(format!("{id} is read again, and is {rows:?}"));
                 }
@@ -189,33 +198,41 @@ impl World {
         Ok(Some(Answer::bare(Event::Revealed { batch: id, outcome })))
     }
 
+    /// P20: definitions that somebody still has to read by are older than none that the shard needs.
+    fn must_be_kept(&self, process: &Process, by: Option<Revision>, is_needed: bool) -> Result<(), String> {
+        let oldest = process.engine.oldest_revision();
+        match by.filter(|by| is_needed && oldest.is_none_or(|oldest| *by < oldest)) {
+            Some(by) => Err(format!("rows are read by {by:?}, and all below {oldest:?} may be gone")),
+            None => Ok(()),
+        }
+    }
+
     /// A prefix of what is owed, of one version of the lane; with luck several chunks are needed.
     fn read_debt(
         &mut self,
         process: &Process,
         batch: BatchId,
-        owed: &BTreeMap<TopicPartition, OffsetRange>,
+        (key, range): (TopicPartition, OffsetRange),
+        by: Option<Revision>,
         spent: &Offsets,
     ) -> Answer {
         let most = self.rng.between(1, self.options.settings.debt_rows_max) as usize;
-        let (mut rows, mut covers, mut version) = (Vec::new(), BTreeMap::new(), None);
-        'partitions: for (key, range) in owed {
-            for (offset, row) in self.log.rows(*key, *range) {
-                let revision = process.engine.revision_at(*key, offset).expect("debt was routed before");
-                if self.catalogue.lane(revision, row.key) != batch.lane {
-                    continue;
-                }
-                let own = self.catalogue.version(revision, batch.lane);
-                if *version.get_or_insert(own) != own || rows.len() >= most {
-                    covers.insert(*key, OffsetRange::new(range.start, offset));
-                    if rows.len() >= most {
-                        break 'partitions;
-                    }
-                    continue 'partitions;
-                }
-                rows.push((*key, offset));
+        let (mut rows, mut covers, mut version) = (Vec::new(), range, None);
+        // A reader may stop anywhere, as long as it got on.
+        if !self.calm && self.rng.chance(200) {
+            covers.next = Offset(self.rng.between(range.start.0 as u64 + 1, range.next.0 as u64) as i64);
+        }
+        for (offset, row) in self.log.rows(key, covers) {
+            let revision = by.or_else(|| process.engine.revision_at(key, offset)).expect("debt was routed before");
+            if self.catalogue.lane(revision, row.key) != batch.lane {
+                continue;
             }
-            covers.insert(*key, *range);
+            let own = self.catalogue.version(revision, batch.lane);
+            if *version.get_or_insert(own) != own || rows.len() >= most {
+                covers.next = offset;
+                break;
+            }
+            rows.push((key, offset));
         }
         let read = DebtRead { batch, version: version.unwrap_or_default(), covers, rows: rows.len() as u64 };
         Answer { event: Event::DebtRead(read), rows, spent: spent.clone() }

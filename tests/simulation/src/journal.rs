@@ -1,14 +1,17 @@
-use outflow_api::{Generation, Incarnation, LaneId, LaneRecord, Offset, Recovered, RevisionRecord, TopicPartition};
-use outflow_api::{Revision, Transaction};
+use outflow_api::{
+    Applied, Generation, Incarnation, LaneId, LaneRecord, Offset, Recovered, Revision, RevisionRecord, Track,
+    Transaction,
+};
 use outflow_engine::Decision;
 use std::collections::BTreeMap;
 
 /// What the journal says: the last value under each key.
 #[derive(Clone, Default)]
 pub struct State {
-    pub floors: BTreeMap<TopicPartition, Offset>,
+    pub floors: BTreeMap<Track, Offset>,
     pub lanes: BTreeMap<LaneId, LaneRecord>,
     pub revisions: BTreeMap<Revision, RevisionRecord>,
+    pub applied: Applied,
 }
 
 /// A fenced journal of one shard.
@@ -28,7 +31,10 @@ pub struct Journal {
 
 impl State {
     pub fn apply(&mut self, transaction: &Transaction) {
-        self.floors.extend(&transaction.floors);
+        if !transaction.floors.is_empty() {
+            self.floors.clone_from(&transaction.floors);
+        }
+        self.applied = transaction.applied.unwrap_or(self.applied);
         for (id, record) in &transaction.lanes {
             match record {
                 Some(record) => self.lanes.insert(*id, record.clone()),
@@ -61,9 +67,9 @@ impl Journal {
     /// Second and third step: a barrier that brings every decision to light, then the reading.
     pub fn recover(&mut self) -> Recovered {
         let generation = self.barrier();
-        let State { floors, lanes, revisions } = self.seen.clone();
+        let State { floors, lanes, revisions, applied } = self.seen.clone();
         let revisions = revisions.into_values().collect();
-        Recovered { incarnation: self.incarnation, generation, floors, lanes, revisions, bytes_read: 0 }
+        Recovered { incarnation: self.incarnation, generation, floors, lanes, revisions, applied, bytes_read: 0 }
     }
 
     fn barrier(&mut self) -> Generation {

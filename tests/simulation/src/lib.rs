@@ -4,8 +4,10 @@
 
 mod catalogue;
 mod checker;
+mod commands;
 mod destination;
 mod execute;
+mod fates;
 mod held;
 mod journal;
 mod log;

@@ -1,5 +1,5 @@
-use crate::Rng;
-use outflow_api::Shard;
+use crate::{Rng, catalogue::SCHEDULED};
+use outflow_api::{FeedId, Shard};
 use outflow_engine::{FlushLimits, Settings};
 
 /// What one run is like. Each draws its own; rates are per mille, and many are zero.
@@ -58,6 +58,14 @@ pub struct Faults {
     pub expiry: u64,
     pub forget_rows: u64,
     pub revise: u64,
+    /// A revision that defines nothing and commands something.
+    pub command: u64,
+    /// A connector is paused, or resumed: its feed is not read.
+    pub pause: u64,
+    /// A pass of a scheduled feed begins.
+    pub pass: u64,
+    /// A worker reads the config log late.
+    pub lag: u64,
     /// A crash that comes with new definitions: somebody deployed.
     pub deploy: u64,
     pub grow: u64,
@@ -90,9 +98,13 @@ impl Options {
             unknown: rate(60),
             hidden: rate(150),
             slow_commit: rate(250),
-            expiry: rate(20),
+            expiry: rate(60),
             forget_rows: rate(600),
             revise: rate(60),
+            command: rate(50),
+            pause: rate(30),
+            pass: 1 + rate(200),
+            lag: rate(1_000),
             deploy: rate(1_000),
             grow: rate(60),
             partition: rate(10),
@@ -100,7 +112,7 @@ impl Options {
             resume: rate(20),
             jump: rate(10),
             hole: rate(250),
-            misfit: rate(150),
+            misfit: rate(250),
             refuse_row: rate(150),
             dead_lane: rate(700),
         };
@@ -135,11 +147,17 @@ impl Options {
 }
 
 impl Limits {
+    /// Rows of a scheduled feed wait for the end of the pass.
+    pub fn flush(&self, feed: FeedId) -> FlushLimits {
+        let age_ms_max = if feed == SCHEDULED { u64::MAX } else { self.age_ms };
+        FlushLimits { rows_max: self.rows_max, bytes_max: u64::MAX, age_ms_max }
+    }
+
     pub fn settings(&self, shard: Shard) -> Settings {
         let mut settings = Settings::new(shard);
-        settings.flush = FlushLimits { rows_max: self.rows_max, bytes_max: u64::MAX, age_ms_max: self.age_ms };
         settings.tick_ms = self.tick_ms;
         settings.floor_ms = self.floor_ms;
+        settings.replay_ms_max = u64::MAX;
         settings.replay_offsets_max = self.replay_offsets_max;
         settings.park_ms_first = self.park_ms;
         settings.park_ms_max = self.park_ms * 8;

@@ -1,6 +1,11 @@
-use crate::{Catalogue, Held, Log, RowId};
-use outflow_api::{BatchId, Generation, LaneId, Offset, OffsetRange, Pending, Prepared, TopicPartition};
-use outflow_engine::{Action, BatchSpec, Decision, Engine, Event, Stop, Taken};
+use crate::{
+    Catalogue, Held, Log, RowId,
+    catalogue::{LIVE, SCHEDULED},
+};
+use outflow_api::{
+    BatchId, FeedId, Generation, LaneId, Offset, OffsetRange, Pending, Prepared, Revision, TopicPartition, Track,
+};
+use outflow_engine::{Action, BatchSpec, Decision, Engine, Event, FlushLimits, Stop, Taken};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One worker's hold on one shard: what the driver is in production. It executes nothing itself; calls and answers
@@ -15,7 +20,14 @@ pub struct Process {
     pub held: Held,
     /// Encoded batches not yet visible; they may be dropped at any time.
     pub memory: BTreeMap<BatchId, Vec<RowId>>,
-    pub reading: BTreeSet<TopicPartition>,
+    pub reading: BTreeSet<Track>,
+    /// Partitions of the shard that it has heard of.
+    pub partitions: BTreeSet<TopicPartition>,
+    /// How far it has read the config log.
+    pub told: Revision,
+    pub retired: BTreeSet<FeedId>,
+    /// How far the pass of a scheduled feed goes.
+    pub passes: BTreeMap<FeedId, BTreeMap<TopicPartition, Offset>>,
     /// It crashed, or was replaced; what it sent is still under way, and it may not know.
     pub zombie: bool,
     pub draining: bool,
@@ -36,7 +48,7 @@ pub enum What {
     Prepare { spec: BatchSpec, rows: Vec<RowId>, spent: Offsets },
     Append(Decision),
     Reveal { pending: Pending, read_rows: bool },
-    ReadDebt { batch: BatchId, owed: BTreeMap<TopicPartition, OffsetRange>, spent: Offsets },
+    ReadDebt { batch: BatchId, partition: TopicPartition, range: OffsetRange, by: Option<Revision>, spent: Offsets },
     Abort { prepared: Prepared },
     Sweep { below: Generation, keep: Vec<BatchId> },
 }
@@ -66,6 +78,10 @@ impl Process {
             held: Held::default(),
             memory: BTreeMap::new(),
             reading: BTreeSet::new(),
+            partitions: BTreeSet::new(),
+            told: Revision(0),
+            retired: BTreeSet::new(),
+            passes: BTreeMap::new(),
             zombie: false,
             draining: false,
             stopped: None,
@@ -80,8 +96,8 @@ impl Process {
         if let Event::Prepared(batch) = &event
             && self.engine.keeps_rest(batch.id)
         {
-            for taken in &batch.rest {
-                let own = rows.iter().filter(|row| row.0 == taken.partition);
+            for (partition, taken) in &batch.rest {
+                let own = rows.iter().filter(|row| row.0 == *partition);
                 own.copied().try_for_each(|row| self.held.keep(taken.lane, taken.version, row))?;
             }
         }
@@ -95,11 +111,11 @@ impl Process {
     pub fn carry_out(&mut self, actions: &[Action], rows: Vec<RowId>, spent: Offsets) -> Result<(), String> {
         for action in actions {
             let what = match action.clone() {
-                Action::Read { partition, from } => {
-                    if self.engine.position(partition) < Some(from) {
-                        return Err(format!("{partition:?} is read from {}, past the position", from.0));
+                Action::Read { track, from } => {
+                    if self.engine.position(track) < Some(from) {
+                        return Err(format!("{track:?} is read from {}, past the position", from.0));
                     }
-                    self.reading.insert(partition);
+                    self.reading.insert(track);
                     continue;
                 }
                 Action::Forget { lane } => {
@@ -126,7 +142,10 @@ impl Process {
                     }
                     What::Reveal { pending, read_rows }
                 }
-                Action::ReadDebt { batch, owed, spent } => What::ReadDebt { batch, owed, spent },
+                Action::ReadDebt { batch, partition, range, by, spent } => {
+                    let spent = if spent.is_empty() { Offsets::new() } else { Offsets::from([(partition, spent)]) };
+                    What::ReadDebt { batch, partition, range, by, spent }
+                }
                 Action::Abort { prepared, .. } => What::Abort { prepared },
                 Action::Sweep { below, keep } => {
                     What::Sweep { below, keep: keep.into_iter().map(|prepared| prepared.id).collect() }
@@ -142,35 +161,108 @@ impl Process {
         &mut self,
         log: &Log,
         catalogue: &Catalogue,
-        range: (TopicPartition, OffsetRange),
+        (track, range): (Track, OffsetRange),
+        flush: FlushLimits,
     ) -> Result<Event, String> {
-        let (partition, range) = range;
+        let partition = track.partition;
         let mut taken: Vec<Taken> = Vec::new();
         for (offset, row) in log.rows(partition, range) {
             let revision = self.engine.revision_at(partition, offset).ok_or("fetched before any definitions")?;
             let lane = catalogue.lane(revision, row.key);
-            if !self.engine.wanted(lane, partition, range).contains(offset) {
+            let is_fed = catalogue.feed(lane) == track.feed;
+            if !is_fed || !self.engine.wanted(lane, partition, range).contains(offset) {
                 continue;
             }
             let version = catalogue.version(revision, lane);
             self.held.keep(lane, version, (partition, offset))?;
             match taken.iter_mut().find(|taken| taken.lane == lane && taken.version == version) {
                 Some(taken) => taken.rows += 1,
-                None => taken.push(Taken { lane, version, partition, first: offset, rows: 1, bytes: 1 }),
+                None => taken.push(Taken { lane, version, first: offset, rows: 1, bytes: 1, flush }),
             }
         }
-        Ok(Event::Fetched { partition, range, taken })
+        Ok(Event::Fetched { track, range, taken })
     }
 
     /// Where the reader may go on, if anywhere.
-    pub fn readable(&self, log: &Log) -> Vec<(TopicPartition, Offset)> {
+    pub fn readable(&self, log: &Log, paused: &BTreeSet<FeedId>) -> Vec<(Track, Offset)> {
         if self.draining {
             return Vec::new();
         }
-        let positions = self.reading.iter().filter_map(|key| Some((*key, self.engine.position(*key)?)));
-        let readable = positions
-            .filter(|(key, position)| *position < log.end(*key) && self.engine.revision_at(*key, *position).is_some());
+        let fed =
+            self.reading.iter().filter(|track| !paused.contains(&track.feed) && !self.retired.contains(&track.feed));
+        let positions = fed.filter_map(|track| Some((*track, self.engine.position(*track)?)));
+        let readable = positions.filter(|(track, position)| {
+            *position < self.read_until(log, *track) && self.engine.revision_at(track.partition, *position).is_some()
+        });
         readable.collect()
+    }
+
+    /// The end of the log, or of the pass.
+    pub fn read_until(&self, log: &Log, track: Track) -> Offset {
+        if track.feed != SCHEDULED {
+            return log.end(track.partition);
+        }
+        let pass = self.passes.get(&track.feed).and_then(|pass| pass.get(&track.partition));
+        pass.copied().unwrap_or(Offset::ZERO).min(log.end(track.partition))
+    }
+
+    /// A pass of a scheduled feed: it goes to where the live one stands.
+    pub fn begin_pass(&mut self, feed: FeedId) {
+        let live = |partition| self.engine.position(Track { feed: LIVE, partition }).unwrap_or(Offset::ZERO);
+        let own = self.engine.tracks().filter(|(track, _)| track.feed == feed);
+        let pass = own.map(|(track, _)| (track.partition, live(track.partition))).collect();
+        self.passes.entry(feed).or_insert(pass);
+    }
+
+    /// A scheduled feed has something to read.
+    pub fn is_pass_due(&self) -> bool {
+        let live = |partition| self.engine.position(Track { feed: LIVE, partition });
+        self.engine.tracks().any(|(track, position)| track.feed == SCHEDULED && live(track.partition) > Some(position))
+    }
+
+    /// The pass has come to its end.
+    pub fn end_pass(&mut self, feed: FeedId) -> Option<Event> {
+        let pass = self.passes.get(&feed)?;
+        let is_there = |(partition, until): (&TopicPartition, &Offset)| {
+            self.engine.position(Track { feed, partition: *partition }).is_none_or(|position| position >= *until)
+        };
+        if !pass.iter().all(is_there) {
+            return None;
+        }
+        self.passes.remove(&feed);
+        Some(Event::PassEnded(feed))
+    }
+
+    /// The next that the worker hears from its cluster and from the config log, if there is anything new.
+    pub fn news(&mut self, catalogue: &Catalogue, partitions: &BTreeSet<TopicPartition>) -> Option<Event> {
+        let new: Vec<TopicPartition> = partitions.difference(&self.partitions).copied().collect();
+        if !new.is_empty() {
+            self.partitions.extend(&new);
+            // Of revisions that are told and not taken as well: rows may still be routed by each of them.
+            let applied = self.engine.applied().revision;
+            let feeds = catalogue.feeds_between(applied, self.told.max(applied));
+            let tracks =
+                feeds.flat_map(|feed| new.iter().map(move |key| (Track { feed, partition: *key }, Offset::ZERO)));
+            return Some(Event::TracksAdded(tracks.collect()));
+        }
+        if self.told < catalogue.newest() {
+            self.told = Revision(self.told.0 + 1);
+            return Some(Event::Published(catalogue.publication(self.told, &self.partitions)));
+        }
+        let feed = self.feed_to_retire(catalogue)?;
+        self.retired.insert(feed);
+        Some(Event::FeedRetired(feed))
+    }
+
+    /// One that is gone from the definitions, and read up to where they begin.
+    fn feed_to_retire(&self, catalogue: &Catalogue) -> Option<FeedId> {
+        let applied = self.engine.applied().revision;
+        let feeds: BTreeSet<FeedId> = self.engine.tracks().map(|(track, _)| track.feed).collect();
+        feeds.into_iter().filter(|feed| !self.retired.contains(feed)).find(|feed| {
+            let Some(gone) = catalogue.retired_at(*feed).filter(|gone| *gone <= applied) else { return false };
+            let mut own = self.engine.tracks().filter(|(track, _)| track.feed == *feed);
+            own.all(|(track, position)| self.engine.revision_at(track.partition, position) >= Some(gone))
+        })
     }
 
     /// All rows that the lane has within the ranges, in order: a decided batch read again.
@@ -178,13 +270,13 @@ impl Process {
         &self,
         log: &Log,
         catalogue: &Catalogue,
-        lane: LaneId,
+        (lane, by): (LaneId, Option<Revision>),
         covers: &BTreeMap<TopicPartition, OffsetRange>,
     ) -> Vec<RowId> {
         let mut rows = Vec::new();
         for (key, range) in covers {
             let own = log.rows(*key, *range).filter(|(offset, row)| {
-                let revision = self.engine.revision_at(*key, *offset);
+                let revision = by.or_else(|| self.engine.revision_at(*key, *offset));
                 revision.is_some_and(|revision| catalogue.lane(revision, row.key) == lane)
             });
             rows.extend(own.map(|(offset, _)| (*key, offset)));

@@ -2,6 +2,7 @@
 
 use crate::{
     Catalogue, Fit, Kind, Options, Process, Rng, Row, World,
+    catalogue::{LIVE, SCHEDULED},
     execute::Luck,
     process::{Answer, What},
 };
@@ -17,6 +18,8 @@ pub struct Case {
     /// Bit by bit, which lane each row belongs to.
     pub pattern: u8,
     pub kinds: [Kind; 2],
+    /// The second lane's feed is read in passes.
+    pub scheduled: bool,
     pub crash_at: u64,
     /// What was under way at the crash took effect; the answer is lost either way.
     pub effect: bool,
@@ -46,8 +49,8 @@ pub fn all(patterns: std::ops::Range<u8>) -> Result<Tally, String> {
     for pattern in patterns {
         for kinds in kinds.iter().flat_map(|one| kinds.iter().map(|other| [*one, *other])) {
             for zombie in [Zombie::Gone, Zombie::Beside, Zombie::Late] {
-                for effect in [false, true] {
-                    every_crash(Case { pattern, kinds, crash_at: 0, effect, zombie }, &mut tally)?;
+                for (effect, scheduled) in [(false, false), (true, false), (false, true), (true, true)] {
+                    every_crash(Case { pattern, kinds, scheduled, crash_at: 0, effect, zombie }, &mut tally)?;
                 }
             }
         }
@@ -82,7 +85,8 @@ impl Run {
         (limits.rows_max, limits.fetch_max, limits.age_ms, limits.tick_ms, limits.floor_ms) = (2, 2, 40, 10, 40);
         (limits.lanes_per_decision, limits.replay_offsets_max, limits.park_ms) = (4, 50, 10);
         let kinds = vec![Kind::Identity, case.kinds[0], case.kinds[1]];
-        let catalogue = Catalogue::new(vec![LaneId(1), LaneId(2)], 3);
+        let second = if case.scheduled { SCHEDULED } else { LIVE };
+        let catalogue = Catalogue::new(vec![LaneId(1), LaneId(2)], vec![LIVE, LIVE, second]);
         let mut world = World::with(Rng::new(7), options, catalogue, kinds);
         world.calm = true;
         for row in 0..8_u8 {
@@ -113,11 +117,14 @@ impl Run {
             if step % 4 == 0 && self.world.is_settled() {
                 self.wake_zombie(200)?;
                 tally.steps += step;
-                let unfinished = self.world.checker.unfinished(&self.world.log);
+                let unfinished = self.world.checker.unfinished(&self.world.log, &self.world.catalogue);
                 return if unfinished.is_empty() { Ok(crashed) } else { Err(format!("never seen: {unfinished:?}")) };
             }
         }
-        Err(format!("not settled after {STEPS_MAX} steps: {:?}", self.world.checker.unfinished(&self.world.log)))
+        Err(format!(
+            "not settled after {STEPS_MAX} steps: {:?}",
+            self.world.checker.unfinished(&self.world.log, &self.world.catalogue)
+        ))
     }
 
     fn crash(&mut self) -> Result<(), String> {
@@ -155,7 +162,13 @@ impl Run {
             let answer = process.answers.remove(0);
             return self.world.hear(process, answer);
         }
-        if process.stopped.is_none() && !process.readable(&self.world.log).is_empty() {
+        if process.stopped.is_none() && !process.readable(&self.world.log, &self.world.paused).is_empty() {
+            return self.world.fetch(process);
+        }
+        if process.stopped.is_none() && process.told < self.world.catalogue.newest() {
+            return self.world.inform(process);
+        }
+        if process.is_pass_due() {
             return self.world.fetch(process);
         }
         self.world.now_ms += 10;

@@ -1,15 +1,15 @@
 use crate::{
     Catalogue, Checker, Faults, Log, Options, Process, Rng, RowId,
+    catalogue::SCHEDULED,
     checker::{DecisionLimits, Scene},
     destination::{Destination, Kind},
     execute::{Luck, reason},
-    journal::Journal,
+    journal::{Journal, State},
     process::{Answer, Call, What},
 };
-use bytes::Bytes;
-use outflow_api::{Incarnation, LaneId, Offset, OffsetRange, Shard, TopicPartition};
+use outflow_api::{Applied, FeedId, Incarnation, LaneId, Offset, OffsetRange, Revision, Shard, TopicPartition, Track};
 use outflow_engine::{Decision, Engine, Event};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const ZOMBIES_MAX: usize = 3;
 const CALM_STEPS_MAX: u64 = 30_000;
@@ -28,6 +28,8 @@ pub struct World {
     pub checker: Checker,
     pub processes: Vec<Process>,
     pub dead_lane: Option<LaneId>,
+    /// Feeds that nobody reads for now.
+    pub paused: BTreeSet<FeedId>,
     pub owners: u64,
     pub calm: bool,
     pub steps: u64,
@@ -51,6 +53,8 @@ impl World {
         let kinds = (0..options.lanes).map(|_| if rng.chance(500) { Kind::Staged } else { Kind::Identity }).collect();
         let mut world = World::with(rng, options, catalogue, kinds);
         world.draw_log();
+        let World { catalogue, rng, log, .. } = &mut world;
+        catalogue.draw_begins(rng, log);
         world
     }
 
@@ -73,6 +77,7 @@ impl World {
             checker: Checker::new(limits),
             processes: Vec::new(),
             dead_lane: None,
+            paused: BTreeSet::new(),
             owners: 0,
             calm: false,
             steps: 0,
@@ -114,13 +119,15 @@ impl World {
             self.step()?;
         }
         self.calm = true;
+        self.paused.clear();
+        self.catalogue.resume_all();
         self.processes.retain(|process| !process.zombie);
         if let Some(dead) = self.dead_lane {
             self.serve_all_but(dead)?;
             self.dead_lane = None;
         }
         self.step_until("every row is visible or a dead letter", |world| {
-            world.checker.unfinished(&world.log).is_empty()
+            world.checker.unfinished(&world.log, &world.catalogue).is_empty()
         })?;
         self.step_until("idle lanes cost nothing", World::is_settled)?;
         let rows = self.log.partitions.values().flatten().flatten().count() as u64;
@@ -135,13 +142,14 @@ impl World {
         }
         let others = |world: &World| {
             let newest = world.catalogue.newest();
-            let of_dead = |row: &RowId| {
+            let of_dead = |(lane, row): &(Option<LaneId>, RowId)| {
                 let row = world.log.row(*row).expect("it is unfinished");
-                (1..=newest.0).any(|revision| world.catalogue.lane(outflow_api::Revision(revision), row.key) == dead)
+                let by = |revision| world.catalogue.lane(Revision(revision), row.key) == dead;
+                lane.map_or_else(|| (1..=newest.0).any(by), |lane| lane == dead)
             };
-            let read = world.processes.iter().all(|process| process.readable(&world.log).is_empty());
+            let read = world.processes.iter().all(|process| process.readable(&world.log, &world.paused).is_empty());
             let owned = world.journals.iter().enumerate().all(|(at, _)| world.owner(at).is_some());
-            owned && read && world.checker.unfinished(&world.log).iter().all(of_dead)
+            owned && read && world.checker.unfinished(&world.log, &world.catalogue).iter().all(of_dead)
         };
         self.step_until("all lanes but the dead one are served", others)?;
         let limits = &self.options.settings;
@@ -157,18 +165,51 @@ impl World {
             }
             self.step()?;
         }
-        let unfinished = self.checker.unfinished(&self.log);
-        Err(format!("not reached after all faults stopped: {what}; unfinished rows: {unfinished:?}"))
+        let unfinished = self.checker.unfinished(&self.log, &self.catalogue);
+        Err(format!(
+            "not reached after all faults stopped: {what}; unfinished rows: {unfinished:?}; {:?}",
+            self.unsettled()
+        ))
     }
 
     pub fn is_settled(&self) -> bool {
-        let settled = |journal: usize| {
+        self.unsettled().is_none()
+    }
+
+    /// What is left in a journal or in a worker, besides floors, the mark and the newest revision.
+    fn unsettled(&self) -> Option<String> {
+        (0..self.journals.len()).find_map(|journal| {
             let state = self.journals[journal].truth();
-            let at_end =
-                |key: TopicPartition| state.floors.get(&key).copied().unwrap_or(Offset::ZERO) == self.log.end(key);
-            state.lanes.is_empty() && self.shards_of(journal).into_iter().all(at_end)
-        };
-        (0..self.journals.len()).all(settled)
+            let newest = self.catalogue.newest();
+            let tracks = self
+                .shards_of(journal)
+                .into_iter()
+                .flat_map(|partition| self.catalogue.feeds(newest).map(move |feed| Track { feed, partition }));
+            let is_at_end = |track: &Track| state.floors.get(track) == Some(&self.log.end(track.partition));
+            let behind: Vec<Track> = tracks.filter(|track| !is_at_end(track)).collect();
+            let is_retired = |track: &Track| self.catalogue.retired_at(track.feed).is_some();
+            let retired: Vec<&Track> = state.floors.keys().filter(|track| is_retired(track)).collect();
+            let own = self.processes.iter().filter(|process| process.journal == journal && !process.zombie);
+            let views: Vec<_> = own.flat_map(|process| process.engine.lane_views()).collect();
+            let is_clean = state.lanes.is_empty() && state.revisions.len() == 1 && views.is_empty();
+            let is_told = state.applied == self.newest();
+            let is_settled = is_clean && is_told && behind.is_empty() && retired.is_empty();
+            (!is_settled).then(|| {
+                let State { lanes, floors, revisions, applied } = &state;
+                let revisions = revisions.keys();
+                format!(
+                    "journal {journal}: {lanes:?}, {views:?}, {applied:?} of {:?}, {revisions:?}, floors {floors:?}; \
+                     not at the end {behind:?}, not gone {retired:?}",
+                    self.newest()
+                )
+            })
+        })
+    }
+
+    /// The mark of whoever has taken all of the config log.
+    fn newest(&self) -> Applied {
+        let revision = self.catalogue.newest();
+        Applied { revision, commands: self.catalogue.commands(revision).len() as u32 }
     }
 
     fn owner(&self, journal: usize) -> Option<usize> {
@@ -182,7 +223,7 @@ impl World {
         if self.rng.chance(faults.crash) {
             self.crash(journal);
             if self.rng.chance(faults.deploy) {
-                self.catalogue.change(&mut self.rng);
+                self.change();
             }
         }
         if self.rng.chance(faults.takeover)
@@ -200,14 +241,24 @@ impl World {
             (0..self.rng.between(1, 6)).for_each(|_| self.grow(key));
         }
         if self.rng.chance(faults.revise) {
-            self.catalogue.change(&mut self.rng);
-            (0..self.journals.len()).for_each(|journal| self.tell(journal, self.revised()));
+            self.change();
+        }
+        if self.rng.chance(faults.command) {
+            self.catalogue.command(&mut self.rng, &self.log);
+        }
+        if self.rng.chance(faults.pause) {
+            let feeds: Vec<FeedId> = self.catalogue.feeds(self.catalogue.newest()).collect();
+            let feed = feeds[self.rng.index(feeds.len())];
+            if !self.paused.remove(&feed) {
+                self.paused.insert(feed);
+            }
         }
         if self.rng.chance(faults.partition) {
             self.add_partition();
         }
         if self.rng.chance(faults.pressure) {
-            self.tell(journal, Event::Pressure);
+            let bytes = self.rng.between(0, 20);
+            self.tell(journal, Event::Pressure { bytes });
         }
         if self.rng.chance(faults.resume) {
             let lane = LaneId(self.rng.index(self.destinations.len()) as u32);
@@ -244,8 +295,13 @@ impl World {
         }
     }
 
-    fn revised(&self) -> Event {
-        Event::Revised { revision: self.catalogue.newest(), content: Bytes::new() }
+    /// New definitions; new lanes have destinations of their own.
+    fn change(&mut self) {
+        self.catalogue.change(&mut self.rng, &self.log);
+        while self.destinations.len() < self.catalogue.lanes() {
+            let kind = if self.rng.chance(500) { Kind::Staged } else { Kind::Identity };
+            self.destinations.push(Destination::new(kind));
+        }
     }
 
     fn add_partition(&mut self) {
@@ -256,9 +312,7 @@ impl World {
             return;
         }
         let key = self.log.add(topic, count);
-        let journal = (installation * self.options.shards + count % self.options.shards) as usize;
         (0..self.rng.between(0, 5)).for_each(|_| self.grow(key));
-        self.tell(journal, Event::PartitionsAdded(BTreeMap::from([(key, Offset::ZERO)])));
     }
 
     pub fn start(&mut self, journal: usize) -> Result<(), String> {
@@ -270,7 +324,11 @@ impl World {
             None => {}
         }
         let recovered = self.journals[journal].recover();
-        let starts = self.shards_of(journal).into_iter().map(|key| (key, Offset::ZERO)).collect();
+        let (partitions, applied) = (self.shards_of(journal), recovered.applied.revision);
+        let feeds = self.catalogue.feeds(applied);
+        let tracks =
+            feeds.flat_map(|feed| partitions.iter().map(move |key| (Track { feed, partition: *key }, Offset::ZERO)));
+        let starts = tracks.collect();
         let settings = self.options.settings.settings(self.names[journal].1);
         let mut actions = Vec::new();
         let engine = Engine::recover(settings, recovered, &starts, self.now_ms, &mut actions);
@@ -280,7 +338,9 @@ impl World {
             actions.iter().for_each(|action| println!("           → {action:?}"));
         }
         process.carry_out(&actions, Vec::new(), BTreeMap::new())?;
-        process.answers.push(Answer::bare(self.revised()));
+        process.partitions = partitions;
+        // What was taken before is told again, and not taken again.
+        process.told = Revision(applied.0.saturating_sub(1 + self.rng.below(3)));
         self.processes.push(process);
         Ok(())
     }
@@ -311,11 +371,12 @@ impl World {
         }
         let index = self.rng.index(self.processes.len());
         let mut process = self.processes.swap_remove(index);
-        let choice = self.rng.below(10);
+        let choice = self.rng.below(11);
         match choice {
+            10 => self.inform(&mut process)?,
             0..4 if !process.calls.is_empty() => self.call(&mut process)?,
             4..7 if !process.answers.is_empty() => self.answer(&mut process)?,
-            7..9 => self.fetch(&mut process)?,
+            7 | 8 => self.fetch(&mut process)?,
             _ => self.hear(&mut process, Answer::bare(Event::Tick))?,
         }
         let seen =
@@ -406,14 +467,32 @@ impl World {
     }
 
     pub fn fetch(&mut self, process: &mut Process) -> Result<(), String> {
-        let readable = process.readable(&self.log);
-        if readable.is_empty() || process.stopped.is_some() {
-            return self.hear(process, Answer::bare(Event::Tick));
+        if process.is_pass_due() && (self.calm || self.rng.chance(self.faults().pass)) {
+            process.begin_pass(SCHEDULED);
         }
-        let (partition, position) = readable[self.rng.index(readable.len())];
+        let readable = process.readable(&self.log, &self.paused);
+        if readable.is_empty() || process.stopped.is_some() {
+            return self.end_pass(process);
+        }
+        let (track, position) = readable[self.rng.index(readable.len())];
         let most = self.rng.between(1, self.options.settings.fetch_max) as i64;
-        let next = Offset((position.0 + most).min(self.log.end(partition).0));
-        let event = process.fetch(&self.log, &self.catalogue, (partition, OffsetRange::new(position, next)))?;
+        let next = Offset((position.0 + most).min(process.read_until(&self.log, track).0));
+        let flush = self.options.settings.flush(track.feed);
+        let event = process.fetch(&self.log, &self.catalogue, (track, OffsetRange::new(position, next)), flush)?;
+        self.hear(process, Answer::bare(event))?;
+        self.end_pass(process)
+    }
+
+    fn end_pass(&mut self, process: &mut Process) -> Result<(), String> {
+        let event = process.end_pass(SCHEDULED).unwrap_or(Event::Tick);
         self.hear(process, Answer::bare(event))
+    }
+
+    /// What the cluster and the config log have for the worker, when it gets around to it.
+    pub fn inform(&mut self, process: &mut Process) -> Result<(), String> {
+        let late = self.rng.chance(self.faults().lag);
+        let partitions = self.shards_of(process.journal);
+        let news = if late { None } else { process.news(&self.catalogue, &partitions) };
+        self.hear(process, Answer::bare(news.unwrap_or(Event::Tick)))
     }
 }

@@ -2,14 +2,15 @@
 
 use super::{
     Harness, acquired, done, recovered,
-    sample::{at, dead_letter, full_lane, lanes, ledger_row, revision, small_lane},
+    sample::{dead_letter, full_lane, lanes, ledger_row, revision, small_lane, track},
 };
-use outflow_api::{LaneId, Offset, Revision, Transaction};
+use outflow_api::{Applied, LaneId, Offset, Revision, Transaction};
 use std::collections::BTreeMap;
 
 pub fn a_new_journal_is_empty(harness: &dyn Harness) {
     let found = recovered(harness, harness.fresh_shard());
     assert!(found.lanes.is_empty() && found.floors.is_empty() && found.revisions.is_empty(), "{found:?}");
+    assert_eq!(found.applied, Applied::default());
 }
 
 pub fn a_decision_answered_done_is_recovered(harness: &dyn Harness) {
@@ -31,6 +32,7 @@ pub fn every_part_of_a_lane_survives_unchanged(harness: &dyn Harness) {
         full_lane(shard, Vec::new()),
         outflow_api::LaneRecord { next: full.next.clone(), ..Default::default() },
         outflow_api::LaneRecord { owed: full.owed.clone(), ..Default::default() },
+        outflow_api::LaneRecord { feed: full.feed, runs: full.runs.clone(), ..Default::default() },
         outflow_api::LaneRecord { pending: full.pending.clone(), ..Default::default() },
         outflow_api::LaneRecord { spent: full.spent.clone(), ..Default::default() },
         outflow_api::LaneRecord { parked: full.parked.clone(), ..Default::default() },
@@ -45,8 +47,12 @@ pub fn every_part_of_a_lane_survives_unchanged(harness: &dyn Harness) {
 pub fn floors_and_revisions_survive_unchanged(harness: &dyn Harness) {
     let shard = harness.fresh_shard();
     let (mut journal, _) = acquired(harness, shard);
-    let floors = BTreeMap::from([(at(7, 0), Offset(12)), (at(u128::MAX, 9), Offset(i64::MAX - 1))]);
-    let revisions: Vec<_> = [1, 2, 300].map(|number| revision(number, vec![number as u8; 50])).into();
+    let floors = BTreeMap::from([
+        (track(0, 7, 0), Offset(12)),
+        (track(1, 7, 0), Offset(3)),
+        (track(u32::MAX, u128::MAX, 9), Offset(i64::MAX - 1)),
+    ]);
+    let revisions: Vec<_> = [1, 2, 300].map(|number| revision(number, number as i64 * 10)).into();
     let newest_first = revisions.iter().rev().cloned().collect();
     let all = Transaction { floors: floors.clone(), revisions: newest_first, ..Transaction::default() };
     done(&mut *journal, &all);
@@ -58,18 +64,33 @@ pub fn floors_and_revisions_survive_unchanged(harness: &dyn Harness) {
     assert_eq!(found.revisions, [revisions[0].clone(), revisions[2].clone()], "rising, without the one that is gone");
 }
 
+pub fn the_mark_of_what_is_applied_comes_with_its_effects(harness: &dyn Harness) {
+    let shard = harness.fresh_shard();
+    let (mut journal, _) = acquired(harness, shard);
+    let mark = Applied { revision: Revision(1 << 40), commands: u32::MAX };
+    for commands in [0, 1, u32::MAX] {
+        let applied = Some(Applied { commands, ..mark });
+        done(&mut *journal, &Transaction { applied, ..lanes([(1, Some(small_lane(i64::from(commands))))]) });
+    }
+    // What a transaction does not name stays.
+    done(&mut *journal, &lanes([(2, Some(small_lane(1)))]));
+    let found = recovered(harness, shard);
+    assert_eq!(found.applied, mark);
+    assert_eq!(found.lanes.get(&LaneId(1)), Some(&small_lane(i64::from(u32::MAX))));
+}
+
 pub fn the_last_value_wins(harness: &dyn Harness) {
     let shard = harness.fresh_shard();
     let (mut journal, _) = acquired(harness, shard);
     for next in 1..=20 {
-        let floors = BTreeMap::from([(at(7, 0), Offset(next))]);
-        let revisions = vec![revision(5, vec![next as u8])];
+        let floors = BTreeMap::from([(track(2, 7, 0), Offset(next))]);
+        let revisions = vec![revision(5, next)];
         done(&mut *journal, &Transaction { floors, revisions, ..lanes([(1, Some(small_lane(next)))]) });
     }
     let found = recovered(harness, shard);
     assert_eq!(found.lanes, BTreeMap::from([(LaneId(1), small_lane(20))]));
-    assert_eq!(found.floors, BTreeMap::from([(at(7, 0), Offset(20))]));
-    assert_eq!(found.revisions, [revision(5, vec![20])]);
+    assert_eq!(found.floors, BTreeMap::from([(track(2, 7, 0), Offset(20))]));
+    assert_eq!(found.revisions, [revision(5, 20)]);
 }
 
 pub fn a_tombstone_forgets(harness: &dyn Harness) {

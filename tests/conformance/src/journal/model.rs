@@ -2,10 +2,10 @@
 
 use super::{
     Harness, acquired, done,
-    sample::{at, full_lane, revision, small_lane},
+    sample::{full_lane, revision, small_lane, track},
 };
 use outflow_api::{
-    LaneId, LaneRecord, Offset, Recovered, Revision, RevisionRecord, Shard, TopicPartition, Transaction,
+    Applied, LaneId, LaneRecord, Offset, Recovered, Revision, RevisionRecord, Shard, Track, Transaction,
 };
 use std::collections::BTreeMap;
 
@@ -15,8 +15,9 @@ const TRANSACTIONS: u32 = 120;
 #[derive(Default)]
 struct Model {
     lanes: BTreeMap<LaneId, LaneRecord>,
-    floors: BTreeMap<TopicPartition, Offset>,
+    floors: BTreeMap<Track, Offset>,
     revisions: BTreeMap<Revision, RevisionRecord>,
+    applied: Applied,
 }
 
 /// xorshift64*: small, seeded, the same everywhere.
@@ -60,14 +61,18 @@ fn transaction(dice: &mut Dice, model: &Model, shard: Shard) -> Transaction {
     let mut floors = BTreeMap::new();
     if dice.below(2) == 0 {
         floors = model.floors.clone();
-        let floor = floors.entry(at(7, dice.below(5) as u32)).or_insert(Offset::ZERO);
+        let floor = floors.entry(track(dice.below(3) as u32, 7, dice.below(5) as u32)).or_insert(Offset::ZERO);
         *floor = Offset(floor.0 + dice.below(1_000) as i64);
     }
     let mut transaction = Transaction { lanes: lanes.into_iter().collect(), floors, ..Transaction::default() };
+    if dice.below(4) == 0 {
+        let revision = Revision(model.applied.revision.0 + dice.below(2));
+        transaction.applied = Some(Applied { revision, commands: dice.below(9) as u32 });
+    }
     match dice.below(6) {
         0 => {
             let newest = model.revisions.keys().last().map_or(0, |revision| revision.0);
-            transaction.revisions.push(revision(newest + 1 + dice.below(3), vec![3; dice.below(500) as usize]));
+            transaction.revisions.push(revision(newest + 1 + dice.below(3), dice.below(500) as i64));
         }
         1 => transaction.revisions_gone.extend(model.revisions.keys().next()),
         _ => {}
@@ -86,6 +91,7 @@ impl Model {
         if !transaction.floors.is_empty() {
             self.floors = transaction.floors;
         }
+        self.applied = transaction.applied.unwrap_or(self.applied);
         self.revisions.extend(transaction.revisions.into_iter().map(|record| (record.revision, record)));
         transaction.revisions_gone.iter().for_each(|revision| drop(self.revisions.remove(revision)));
     }
@@ -93,6 +99,7 @@ impl Model {
     fn assert_is(&self, found: &Recovered, step: u32) {
         assert_eq!(found.lanes, self.lanes, "lanes after step {step} of seed {SEED:#x}");
         assert_eq!(found.floors, self.floors, "floors after step {step} of seed {SEED:#x}");
+        assert_eq!(found.applied, self.applied, "applied after step {step} of seed {SEED:#x}");
         let revisions: Vec<_> = self.revisions.values().cloned().collect();
         assert_eq!(found.revisions, revisions, "revisions after step {step} of seed {SEED:#x}");
     }

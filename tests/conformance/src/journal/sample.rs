@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use outflow_api::{
-    BatchId, DeadLetter, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange,
-    Parked, Pending, Ranges, Revision, RevisionRecord, Shard, TopicId, TopicPartition, Transaction,
+    BatchId, DeadLetter, FeedId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset,
+    OffsetRange, Parked, Pending, Ranges, Revision, RevisionRecord, Run, Shard, TopicId, TopicPartition, Track,
+    Transaction,
 };
 use std::collections::BTreeMap;
 
@@ -21,6 +22,10 @@ pub fn batch(shard: Shard, seq: u32) -> BatchId {
     BatchId { incarnation: Incarnation(0xabc), shard, generation: Generation(17), lane: LaneId(4), seq }
 }
 
+pub fn track(feed: u32, topic: u128, partition: u32) -> Track {
+    Track { feed: FeedId(feed), partition: at(topic, partition) }
+}
+
 /// Says something, and something else for each `next`.
 pub fn small_lane(next: i64) -> LaneRecord {
     LaneRecord { next: BTreeMap::from([(at(7, 0), Offset(next))]), ..LaneRecord::default() }
@@ -36,16 +41,26 @@ pub fn full_lane(shard: Shard, token: Vec<u8>) -> LaneRecord {
         token: Bytes::from(token),
         covers: BTreeMap::from([(at(7, 0), range(1_000, 2_000)), (at(u128::MAX, u32::MAX), range(0, i64::MAX - 1))]),
         version: Revision(u64::MAX),
+        run: Some((Revision(8), Revision(u64::MAX))),
         rejected: BTreeMap::from([(at(7, 0), vec![Offset(1_001), Offset(1_999)])]),
         rows: u64::MAX,
         rows_hash: u64::MAX,
     };
+    let run = Run {
+        id: Revision(8),
+        by: Revision(u64::MAX),
+        owed: BTreeMap::from([(at(7, 2), Ranges::of(range(3, 9)))]),
+        spent: BTreeMap::from([(at(7, 2), vec![Offset(4)])]),
+    };
+    let later = Run { id: Revision(9), spent: BTreeMap::new(), ..run.clone() };
     LaneRecord {
+        feed: FeedId(u32::MAX),
         next: BTreeMap::from([(at(7, 0), Offset(2_000)), (at(7, 1), Offset::ZERO)]),
         owed: BTreeMap::from([(at(7, 2), owed)]),
+        runs: vec![run, later],
         pending: Some(pending),
         spent: BTreeMap::from([(at(7, 2), vec![Offset(11), Offset(12), Offset(40)])]),
-        parked: Some(Parked { code: "no-such-bucket".to_owned(), hint: "Bücket – gone".to_owned() }),
+        parked: Some(Parked { code: "no-such-bucket".to_owned(), hint: "Bücket – gone".to_owned(), held: true }),
     }
 }
 
@@ -54,17 +69,20 @@ pub fn lanes(all: impl IntoIterator<Item = (u32, Option<LaneRecord>)>) -> Transa
     Transaction { lanes, ..Transaction::default() }
 }
 
-pub fn revision(number: u64, content: Vec<u8>) -> RevisionRecord {
-    let starts = BTreeMap::from([(at(7, 0), Offset(number as i64 * 10)), (at(8, 3), Offset::ZERO)]);
-    RevisionRecord { revision: Revision(number), starts, content: Bytes::from(content) }
+pub fn revision(number: u64, start: i64) -> RevisionRecord {
+    let starts = BTreeMap::from([(at(7, 0), Offset(start)), (at(8, 3), Offset::ZERO)]);
+    RevisionRecord { revision: Revision(number), starts }
 }
 
 pub fn ledger_row(shard: Shard, seq: u32) -> LedgerRow {
     let covers = BTreeMap::from([(at(7, 0), range(0, 100))]);
-    let event = match seq % 3 {
-        0 => LedgerEvent::Decided { covers, version: Revision(1), rows: 98, rejected: 2, rows_hash: 9 },
+    let run = (seq > 4).then_some(Revision(3));
+    let event = match seq % 5 {
+        0 => LedgerEvent::Decided { covers, version: Revision(1), run, rows: 98, rejected: 2, rows_hash: 9 },
         1 => LedgerEvent::Revealed,
-        _ => LedgerEvent::Lost,
+        2 => LedgerEvent::Lost,
+        3 => LedgerEvent::Abandoned,
+        _ => LedgerEvent::Skipped { run, covers },
     };
     LedgerRow { batch: batch(shard, seq), event }
 }

@@ -1,0 +1,248 @@
+//! What a transaction that moves the mark of what is applied must bring with it, and what no other may (P31).
+
+use crate::{
+    Checker,
+    checker::{Scene, Verdict, must},
+    fates::{Fate, Run},
+};
+use outflow_api::{LaneId, LaneRecord, LedgerEvent, Offset, OffsetRange, Ranges, Revision, Track, Transaction};
+use outflow_api::{Run as RunRecord, TopicPartition};
+use outflow_engine::{Act, Command};
+use std::collections::BTreeMap;
+
+/// A command, and those behind it that share its transaction.
+struct Order<'a> {
+    revision: Revision,
+    command: &'a Command,
+    later: Vec<&'a Act>,
+}
+
+impl Order<'_> {
+    fn undone_by(&self, undoes: impl Fn(&Act) -> bool) -> bool {
+        self.later.iter().any(|act| undoes(act))
+    }
+}
+
+impl Checker {
+    pub(crate) fn obey(&mut self, scene: &Scene, transaction: &Transaction) -> Verdict {
+        let orders = orders(scene)?;
+        for (at, order) in orders.iter().enumerate() {
+            let earlier = orders[..at].iter().filter(|earlier| earlier.command.lane == order.command.lane);
+            let mended = earlier.filter(|earlier| earlier.command.act == Act::Mend).map(|earlier| earlier.revision);
+            self.check_effect(scene, transaction, order, &mended.collect::<Vec<_>>())?;
+        }
+        let has = |lane: LaneId, wanted: fn(&Act) -> bool| {
+            orders.iter().any(|order| order.command.lane == lane && wanted(&order.command.act))
+        };
+        for row in &transaction.ledger {
+            let commanded = match row.event {
+                LedgerEvent::Skipped { .. } => has(row.batch.lane, |act| *act == Act::Skip),
+                LedgerEvent::Abandoned => has(row.batch.lane, |act| *act == Act::Abandon),
+                LedgerEvent::Decided { .. } | LedgerEvent::Revealed | LedgerEvent::Lost => true,
+            };
+            must(commanded, || format!("{} is {:?}, and nobody commanded it", row.batch, row.event))?;
+        }
+        for (id, after) in &transaction.lanes {
+            let held = |record: Option<&LaneRecord>| {
+                record.and_then(|record| record.parked.as_ref()).is_some_and(|parked| parked.held)
+            };
+            let changed = held(scene.before.lanes.get(id)) != held(after.as_ref());
+            let commanded = has(*id, |act| matches!(act, Act::Pause | Act::Resume | Act::Mend));
+            must(!changed || commanded, || format!("{id:?} is paused or resumed, and nobody commanded it"))?;
+            for run in after.iter().flat_map(|record| &record.runs) {
+                must(self.fates.knows(named(scene, *id, run)), || {
+                    format!("{id:?} has {run:?}, which nobody commanded")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `mended`: by what came before in the same transaction.
+    fn check_effect(
+        &mut self,
+        scene: &Scene,
+        transaction: &Transaction,
+        order: &Order,
+        mended: &[Revision],
+    ) -> Verdict {
+        let Command { lane, act, .. } = order.command;
+        let after = scene.after.lanes.get(lane);
+        let held = after.and_then(|record| record.parked.as_ref()).is_some_and(|parked| parked.held);
+        let skipped = order.undone_by(|act| *act == Act::Skip);
+        match act {
+            Act::History { .. } | Act::Replay { .. } | Act::Mend if skipped => Ok(()),
+            Act::History { from } => {
+                let asked = from.iter().filter_map(|(key, from)| {
+                    let next = self.start_of(scene.journal, order.revision, *key)?;
+                    Some((*key, Ranges::of(OffsetRange::new((*from).min(next), next))))
+                });
+                let asked = asked.collect();
+                self.begin_run(scene, order, (&asked, &asked), order.revision)
+            }
+            Act::Replay { by, ranges } => {
+                let read = ranges.iter().map(|(key, ranges)| {
+                    let mut read = ranges.clone();
+                    let position = scene.live_from(scene.before, *lane, *key);
+                    read.remove(OffsetRange::new(position, Offset::OPEN));
+                    (*key, read)
+                });
+                self.begin_run(scene, order, (&read.collect(), ranges), *by)
+            }
+            Act::Mend => self.mend(scene, order),
+            Act::Pause => {
+                let undone = order.undone_by(|act| matches!(act, Act::Resume | Act::Mend));
+                must(undone || held, || format!("{lane:?} is to be paused, and is {after:?}"))
+            }
+            Act::Resume => {
+                let undone = order.undone_by(|act| *act == Act::Pause);
+                must(undone || !held, || format!("{lane:?} is to be resumed, and is {after:?}"))
+            }
+            Act::Skip => self.skip(scene, transaction, *lane, mended),
+            Act::Abandon => {
+                let pending = |record: Option<&LaneRecord>| Some(record?.pending.as_ref()?.id);
+                let old = pending(scene.before.lanes.get(lane));
+                must(old.is_none() || pending(after) != old, || format!("{old:?} is to be abandoned, and is not"))
+            }
+        }
+    }
+
+    /// At least `least` and at most `most` is owed: what is not read yet comes by itself.
+    fn begin_run(
+        &mut self,
+        scene: &Scene,
+        order: &Order,
+        (least, most): (&BTreeMap<TopicPartition, Ranges>, &BTreeMap<TopicPartition, Ranges>),
+        by: Revision,
+    ) -> Verdict {
+        let lane = order.command.lane;
+        let found = begun(scene, lane, order.revision, by);
+        let nothing = Ranges::default();
+        let read = |key: &TopicPartition| {
+            scene.after.floors.contains_key(&Track { feed: scene.catalogue.feed(lane), partition: *key })
+        };
+        for key in scene.log.partitions.keys() {
+            let owed = found.as_ref().and_then(|run| run.owed.get(key)).unwrap_or(&nothing);
+            let (least, most) = (least.get(key).unwrap_or(&nothing), most.get(key).unwrap_or(&nothing));
+            // What holds no row of the lane may be paid already, if the journal has refused the mark once.
+            let missing = least.minus(owed);
+            let by = (lane, Some(by));
+            let missing = missing.as_slice().iter().any(|range| !self.rows_of(scene, by, (*key, *range)).is_empty());
+            let fits = owed.minus(most).is_empty() && !(missing && read(key));
+            must(fits, || format!("{:?} of {:?} has {owed:?} of {key:?}", order.command, order.revision))?;
+        }
+        if let Some(run) = &found {
+            self.register(scene, lane, run);
+        }
+        Ok(())
+    }
+
+    fn register(&mut self, scene: &Scene, lane: LaneId, run: &RunRecord) {
+        let name = named(scene, lane, run);
+        self.fates.begin(name);
+        for (key, range) in ranges(&run.owed) {
+            for (offset, _) in self.rows_of(scene, (lane, Some(run.by)), (key, range)) {
+                let spent = run.spent.get(&key).is_some_and(|spent| spent.contains(&offset));
+                self.fates.set(name, (key, offset), if spent { Fate::Letter } else { Fate::Open });
+            }
+        }
+    }
+
+    /// P21: what was owed of the live run is a run's now.
+    fn mend(&mut self, scene: &Scene, order: &Order) -> Verdict {
+        let lane = order.command.lane;
+        let record = scene.after.lanes.get(&lane);
+        let owes = record.is_some_and(|record| {
+            let is_behind = record.owed.values().any(Ranges::is_open_ended);
+            record.parked.is_none() && !is_behind && !record.owed.is_empty()
+        });
+        let undone = order.undone_by(|act| *act == Act::Pause);
+        must(undone || !owes, || format!("{lane:?} is mended, and owes by the old definitions"))?;
+        let Some(run) = begun(scene, lane, order.revision, order.revision) else {
+            return Ok(());
+        };
+        for (key, range) in ranges(&run.owed) {
+            for (offset, _) in self.rows_of(scene, (lane, None), (key, range)) {
+                let fate = self.fates.of(Run::Live, (key, offset));
+                must(matches!(fate, Some(Fate::Open | Fate::Letter)), || {
+                    format!("{key:?}@{} is {fate:?}, and is mended", offset.0)
+                })?;
+                if fate == Some(Fate::Open) {
+                    self.fates.set(Run::Live, (key, offset), Fate::Mended);
+                }
+            }
+        }
+        self.register(scene, lane, &run);
+        Ok(())
+    }
+
+    /// The ledger says which rows are never delivered.
+    fn skip(&mut self, scene: &Scene, transaction: &Transaction, lane: LaneId, mended: &[Revision]) -> Verdict {
+        let own = transaction.ledger.iter().filter(|row| row.batch.lane == lane);
+        let covers: Vec<(Option<Revision>, TopicPartition, OffsetRange)> = own
+            .filter_map(|row| match &row.event {
+                LedgerEvent::Skipped { run, covers } => Some((*run, covers)),
+                _ => None,
+            })
+            .flat_map(|(run, covers)| covers.iter().map(move |(key, range)| (run, *key, *range)))
+            .collect();
+        for (_, key, range) in covers.iter().filter(|(run, _, _)| run.is_none_or(|run| mended.contains(&run))) {
+            must(range.next != Offset::OPEN, || format!("{lane:?} skips {range:?}, and all that ever comes"))?;
+            for (offset, _) in self.rows_of(scene, (lane, None), (*key, *range)) {
+                if self.fates.of(Run::Live, (*key, offset)) == Some(Fate::Open) {
+                    self.fates.set(Run::Live, (*key, offset), Fate::Skipped);
+                }
+            }
+        }
+        for (run, (key, offset)) in self.fates.open(scene.journal, lane) {
+            let Run::Of { id, .. } = run else { continue };
+            let named =
+                covers.iter().any(|(run, own, range)| *run == Some(id) && *own == key && range.contains(offset));
+            must(named, || format!("{lane:?} skips {key:?}@{} of {run:?}, and the ledger does not say so", offset.0))?;
+            self.fates.set(run, (key, offset), Fate::Skipped);
+        }
+        Ok(())
+    }
+}
+
+/// A run, with what of it is decided by the very transaction that begins it.
+fn begun(scene: &Scene, lane: LaneId, id: Revision, by: Revision) -> Option<RunRecord> {
+    let record = scene.after.lanes.get(&lane)?;
+    let known = record.runs.iter().find(|run| (run.id, run.by) == (id, by)).cloned();
+    let pending = record.pending.as_ref().filter(|pending| pending.run == Some((id, by)));
+    if known.is_none() && pending.is_none() {
+        return None;
+    }
+    let mut run = known.unwrap_or(RunRecord { id, by, owed: BTreeMap::new(), spent: BTreeMap::new() });
+    for (key, range) in pending.iter().flat_map(|pending| &pending.covers) {
+        run.owed.entry(*key).or_default().insert(*range);
+    }
+    Some(run)
+}
+
+fn named(scene: &Scene, lane: LaneId, run: &RunRecord) -> Run {
+    Run::Of { journal: scene.journal, lane, id: run.id, by: run.by }
+}
+
+fn ranges(owed: &BTreeMap<TopicPartition, Ranges>) -> Vec<(TopicPartition, OffsetRange)> {
+    owed.iter().flat_map(|(key, owed)| owed.as_slice().iter().map(|range| (*key, *range))).collect()
+}
+
+/// The commands between the marks before and after.
+fn orders<'a>(scene: &Scene<'a>) -> Result<Vec<Order<'a>>, String> {
+    let (before, after) = (scene.before.applied, scene.after.applied);
+    must(before <= after, || format!("the mark falls from {before:?} to {after:?}"))?;
+    let mut span: Vec<(Revision, &Command)> = Vec::new();
+    for revision in before.revision.0.max(1)..=after.revision.0 {
+        let commands = scene.catalogue.commands(Revision(revision));
+        let done = if revision == before.revision.0 { before.commands as usize } else { 0 };
+        let until = if revision == after.revision.0 { after.commands as usize } else { commands.len() };
+        must(done <= until && until <= commands.len(), || format!("the mark is {after:?}, of {}", commands.len()))?;
+        span.extend(commands[done..until].iter().map(|command| (Revision(revision), command)));
+    }
+    let order = |(at, (revision, command)): (usize, &(Revision, &'a Command))| {
+        let later = span[at + 1..].iter().filter(|(_, later)| later.lane == command.lane);
+        Order { revision: *revision, command, later: later.map(|(_, later)| &later.act).collect() }
+    };
+    Ok(span.iter().enumerate().map(order).collect())
+}

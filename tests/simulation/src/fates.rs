@@ -1,0 +1,96 @@
+use crate::RowId;
+use outflow_api::{LaneId, Offset, Revision, TopicPartition};
+use std::collections::BTreeMap;
+
+/// Which delivery of its rows a batch belongs to: the live one, or a run of a shard's lane.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Run {
+    Live,
+    Of { journal: usize, lane: LaneId, id: Revision, by: Revision },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Fate {
+    #[default]
+    Open,
+    Decided,
+    Visible,
+    /// Its dead letter is out.
+    Letter,
+    /// An operator gave it up before it was decided.
+    Skipped,
+    /// An operator gave it up afterwards: visible or not.
+    Abandoned,
+    /// A run has it now.
+    Mended,
+}
+
+/// What became of every row, in each delivery that it belongs to.
+#[derive(Default)]
+pub struct Fates {
+    live: BTreeMap<TopicPartition, Vec<Fate>>,
+    runs: BTreeMap<Run, BTreeMap<RowId, Fate>>,
+}
+
+impl Fates {
+    /// `None`: the run does not have this row.
+    pub fn of(&self, run: Run, row: RowId) -> Option<Fate> {
+        match run {
+            Run::Live => {
+                let fates = self.live.get(&row.0);
+                Some(fates.and_then(|fates| fates.get(row.1.0 as usize)).copied().unwrap_or_default())
+            }
+            run => self.runs.get(&run)?.get(&row).copied(),
+        }
+    }
+
+    pub fn set(&mut self, run: Run, row: RowId, fate: Fate) {
+        if run != Run::Live {
+            self.runs.entry(run).or_default().insert(row, fate);
+            return;
+        }
+        let fates = self.live.entry(row.0).or_default();
+        let at = row.1.0 as usize;
+        if fates.len() <= at {
+            fates.resize(at + 1, Fate::Open);
+        }
+        fates[at] = fate;
+    }
+
+    /// A run begins, with rows or without.
+    pub fn begin(&mut self, run: Run) {
+        self.runs.entry(run).or_default();
+    }
+
+    pub fn knows(&self, run: Run) -> bool {
+        self.runs.contains_key(&run)
+    }
+
+    /// The last offset of the live run that is not open any more.
+    pub fn last_settled(&self, partition: TopicPartition) -> Option<Offset> {
+        let fates = self.live.get(&partition).map_or(&[][..], Vec::as_slice);
+        fates.iter().rposition(|fate| *fate != Fate::Open).map(|at| Offset(at as i64))
+    }
+
+    /// Of all runs of a shard's lane, what is still open.
+    pub fn open(&self, journal: usize, lane: LaneId) -> Vec<(Run, RowId)> {
+        let own = |run: &Run| matches!(run, Run::Of { journal: j, lane: l, .. } if (*j, *l) == (journal, lane));
+        let rows =
+            self.runs.iter().filter(|(run, _)| own(run)).flat_map(|(run, rows)| {
+                rows.iter().filter(|(_, fate)| **fate == Fate::Open).map(|(row, _)| (*run, *row))
+            });
+        rows.collect()
+    }
+
+    /// Rows of runs that are neither given up nor delivered.
+    pub fn unfinished(&self) -> impl Iterator<Item = (LaneId, RowId)> + '_ {
+        let lane = |run: &Run| match run {
+            Run::Live => None,
+            Run::Of { lane, .. } => Some(*lane),
+        };
+        let left = |fate: Fate| matches!(fate, Fate::Open | Fate::Decided);
+        self.runs.iter().filter_map(move |(run, rows)| Some((lane(run)?, rows))).flat_map(move |(lane, rows)| {
+            rows.iter().filter(move |(_, fate)| left(**fate)).map(move |(row, _)| (lane, *row))
+        })
+    }
+}
