@@ -40,13 +40,21 @@ pub(crate) fn transact(
     producer: &ShardProducer,
     send_all: impl FnOnce(&ShardProducer) -> Result<(), KafkaError>,
 ) -> AppendOutcome {
+    transact_within(producer, LIMIT, send_all)
+}
+
+pub(crate) fn transact_within(
+    producer: &ShardProducer,
+    limit: Duration,
+    send_all: impl FnOnce(&ShardProducer) -> Result<(), KafkaError>,
+) -> AppendOutcome {
+    let deadline = Instant::now() + limit;
     if let Err(error) = producer.begin_transaction() {
         return before_commit(producer, error);
     }
     if let Err(error) = send_all(producer) {
         return before_commit(producer, error);
     }
-    let deadline = Instant::now() + LIMIT;
     // `poll` takes all of its time, and the client's own flush a tenth of a second.
     while producer.in_flight_count() > 0 && Instant::now() < deadline {
         producer.poll(POLL);
@@ -85,7 +93,7 @@ fn may_ask_again(error: &KafkaError) -> bool {
     }
 }
 
-fn is_fenced(producer: &ShardProducer) -> bool {
+pub(crate) fn is_fenced(producer: &ShardProducer) -> bool {
     let fatal = producer.client().fatal_error();
     fatal.is_some_and(|(code, _)| matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch))
 }

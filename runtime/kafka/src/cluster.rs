@@ -1,8 +1,10 @@
 use crate::{
-    KafkaSettings, examine, journal::KafkaJournal, membership::KafkaMembership, prepare, report, source::KafkaSource,
-    topics::Topics,
+    KafkaSettings, config_log::KafkaConfigLog, examine, journal::KafkaJournal, membership::KafkaMembership, prepare,
+    report, source::KafkaSource, topics::Topics,
 };
-use outflow_api::{Cluster, Fault, Finding, Journal, Membership, Offset, Shard, Source, TopicInfo, TopicPartition};
+use outflow_api::{
+    Cluster, ConfigLog, Fault, Finding, Journal, Membership, Offset, Shard, Source, TopicInfo, TopicPartition,
+};
 use std::sync::Arc;
 
 pub struct KafkaCluster {
@@ -46,6 +48,10 @@ impl Cluster for KafkaCluster {
 
     fn membership(&self) -> Result<Box<dyn Membership>, Fault> {
         Ok(Box::new(KafkaMembership::new(&self.settings)?))
+    }
+
+    fn config_log(&self) -> Result<Box<dyn ConfigLog>, Fault> {
+        Ok(Box::new(KafkaConfigLog::open(Arc::clone(&self.settings), Arc::clone(&self.topics))?))
     }
 
     fn report(&self, connector: &str, floors: &[(TopicPartition, Offset)]) -> Result<(), Fault> {

@@ -1,5 +1,6 @@
 use crate::{
-    KafkaSettings, fault, prepare,
+    KafkaSettings, fault,
+    prepare::{self, OwnTopic},
     topics::{LIMIT, Topics},
 };
 use outflow_api::{Fault, Finding};
@@ -19,8 +20,7 @@ pub(crate) fn examine(
     if reached {
         findings.extend(sources.iter().map(|name| source(topics, name)));
         findings.extend(dead_letters.iter().map(|name| letters(settings, topics, name)));
-        findings.push(own(settings, topics, "journal", &settings.journal_topic, &prepare::JOURNAL));
-        findings.push(own(settings, topics, "ledger", &settings.ledger_topic, &prepare::LEDGER));
+        findings.extend(prepare::own_topics(settings).iter().map(|topic| own(settings, topics, topic)));
     }
     findings
 }
@@ -63,9 +63,10 @@ fn letters(settings: &KafkaSettings, topics: &Topics, name: &str) -> Finding {
     Finding { subject: format!("dead letter topic {name}"), result: look() }
 }
 
-fn own(settings: &KafkaSettings, topics: &Topics, what: &str, name: &str, wanted: &[(&str, &str)]) -> Finding {
-    let result = match prepare::check(settings, topics, name, wanted) {
-        Ok(()) => Ok(format!("{} shards, settings as they must be", settings.shards)),
+fn own(settings: &KafkaSettings, topics: &Topics, own: &OwnTopic<'_>) -> Finding {
+    let OwnTopic { what, name, partitions, .. } = own;
+    let result = match prepare::check(settings, topics, own) {
+        Ok(()) => Ok(format!("{partitions} partitions, settings as they must be")),
         Err(fault) if fault.code == "topic-unknown" => Ok("not there yet: created by the first start".to_owned()),
         Err(fault) => Err(fault),
     };

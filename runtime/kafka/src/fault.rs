@@ -1,7 +1,7 @@
 //! The client's errors in our words. Each code here has a test that provokes it, or is in the table's own test.
 
 use crate::log::ClientLog;
-use outflow_api::{Blame, Fault, Offset, Shard, Verdict};
+use outflow_api::{Blame, Fault, Offset, Revision, Shard, Verdict};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 /// `doing` finishes the sentence "… failed while {doing}" and names the topic, group or id that it was done to.
@@ -89,8 +89,8 @@ pub(crate) fn fenced(doing: &str) -> Fault {
 
 pub(crate) fn hanging(topic: &str, partition: u32, stable: Offset, end: Offset) -> Fault {
     let hint = format!(
-        "topic {topic}, partition {partition}: a transaction hangs open from offset {} on (the log ends at {}), and not ours; \
-         find it with kafka-transactions find-hanging, end it with kafka-transactions abort --topic {topic} \
+        "topic {topic}, partition {partition}: a transaction hangs open from offset {} on (the log ends at {}), and \
+         not ours; find it with kafka-transactions find-hanging, end it with kafka-transactions abort --topic {topic} \
          --partition {partition} --start-offset {}",
         stable.0, end.0, stable.0
     );
@@ -106,15 +106,49 @@ pub(crate) fn barrier_unseen(topic: &str, shard: Shard) -> Fault {
     Fault::halt("journal-barrier-unseen", hint)
 }
 
+/// Whether the barrier was written does not matter: the revision behind it was not sent.
+pub(crate) fn config_unmarked(topic: &str) -> Fault {
+    let hint =
+        format!("no answer from the brokers (beginning to publish in config log {topic}); nothing was published");
+    Fault::retry("kafka-unreachable", hint)
+}
+
+pub(crate) fn config_unknown(revision: Revision) -> Fault {
+    let hint = format!(
+        "the brokers did not say whether revision {} of the configuration was published; publishing it again tells",
+        revision.0
+    );
+    Fault::retry("config-unknown", hint)
+}
+
+/// It was answered as written, and what is committed ends before it.
+pub(crate) fn config_unseen(topic: &str, what: &str, stable: Offset, end: Offset) -> Fault {
+    let (stable, end) = (stable.0, end.0);
+    let hint = format!(
+        "config log {topic}: {what} was written and could not be read; what is committed ends at offset {stable}, the \
+         log at {end}. Where these differ for long, somebody's transaction hangs: find it with kafka-transactions \
+         find-hanging, end it with kafka-transactions abort --topic {topic} --partition 0 --start-offset {stable}"
+    );
+    Fault::retry("config-unseen", hint)
+}
+
+pub(crate) fn config_lost(topic: &str) -> Fault {
+    let hint = format!(
+        "config log {topic} does not have the offset any more up to which it was read: it was deleted and made anew, \
+         or lost its end; restore it from a copy"
+    );
+    Fault::halt("config-lost", hint)
+}
+
 fn denied(code: Code, doing: &str) -> Fault {
     let missing = match code {
         Code::TopicAuthorizationFailed => {
-            "topics: Read and Describe on sources; Read, Write, Describe on journal and \
-             ledger (and Create, or create them yourself); Write and Describe on dead letters"
+            "topics: Read and Describe on sources; Read, Write, Describe on journal, ledger \
+             and config log (and Create, or create them yourself); Write and Describe on dead letters"
         }
         Code::GroupAuthorizationFailed => "groups: Read and Describe on the workers' group and on connect-<connector>",
         Code::TransactionalIdAuthorizationFailed => "transactional ids: Write and Describe on <group>- as a prefix",
-        _ => "the cluster: Create, to make the journal and ledger topics",
+        _ => "the cluster: Create, to make the journal, ledger and config topics",
     };
     let hint = format!("our user lacks a right ({doing}); grant on {missing}, with kafka-acls");
     Fault::halt("kafka-denied", hint)

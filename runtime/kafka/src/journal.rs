@@ -169,7 +169,7 @@ impl Journal for KafkaJournal {
 }
 
 /// The system's randomness, by way of the seeds of hash maps.
-fn random() -> u128 {
+pub(crate) fn random() -> u128 {
     let half = || u128::from(RandomState::new().hash_one(Instant::now()));
     half() << 64 | half()
 }

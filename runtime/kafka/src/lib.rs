@@ -1,9 +1,12 @@
 //! Kafka behind the seams of `outflow-api`: topics are read by a [`Source`](outflow_api::Source), decisions are kept in
-//! a compacted topic by a [`Journal`](outflow_api::Journal), workers share shards by a consumer group. The only crate
+//! a compacted topic by a [`Journal`](outflow_api::Journal), configuration in another by a
+//! [`ConfigLog`](outflow_api::ConfigLog), workers share shards by a consumer group. The only crate
 //! of the product that names rdkafka.
 
 mod append;
 mod cluster;
+mod config_log;
+mod config_reader;
 mod examine;
 mod fault;
 mod journal;

@@ -16,8 +16,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Small segments and an eager cleaner: a new owner reads the journal from its start.
-pub(crate) const JOURNAL: [(&str, &str); 5] = [
+/// A topic of ours, as it must be.
+pub(crate) struct OwnTopic<'a> {
+    pub(crate) what: &'static str,
+    pub(crate) name: &'a str,
+    pub(crate) partitions: u32,
+    configs: &'static [(&'static str, &'static str)],
+    /// What a batch of records may have, with what Kafka adds.
+    batch_bytes: usize,
+}
+
+/// Small segments and an eager cleaner: a new owner reads the journal, and a new worker the config log, from its start.
+const COMPACTED: [(&str, &str); 5] = [
     ("cleanup.policy", "compact"),
     ("segment.bytes", "33554432"),
     ("min.cleanable.dirty.ratio", "0.1"),
@@ -25,20 +35,34 @@ pub(crate) const JOURNAL: [(&str, &str); 5] = [
     ("unclean.leader.election.enable", "false"),
 ];
 /// It remembers for ever.
-pub(crate) const LEDGER: [(&str, &str); 3] =
+const LEDGER: [(&str, &str); 3] =
     [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("unclean.leader.election.enable", "false")];
+
+pub(crate) fn own_topics(settings: &KafkaSettings) -> [OwnTopic<'_>; 3] {
+    let batch_bytes = outflow_journal::ENTRY_BYTES_MAX + BATCH_BYTES_MAX;
+    let partitions = settings.shards;
+    let (journal, ledger, config) = (&settings.journal_topic, &settings.ledger_topic, &settings.config_topic);
+    // The largest entry goes alone.
+    let alone = outflow_journal::config::ENTRY_BYTES_MAX + (16 << 10);
+    [
+        OwnTopic { what: "journal", name: journal, partitions, configs: &COMPACTED, batch_bytes },
+        OwnTopic { what: "ledger", name: ledger, partitions, configs: &LEDGER, batch_bytes },
+        OwnTopic { what: "config log", name: config, partitions: 1, configs: &COMPACTED, batch_bytes: alone },
+    ]
+}
 
 pub(crate) fn prepare(settings: &KafkaSettings, topics: &Topics) -> Result<(), Fault> {
     let metadata = topics.client().fetch_metadata(None, LIMIT);
     let metadata = metadata.map_err(|error| fault::of_error(error, "connecting", topics.log()))?;
     let brokers = metadata.brokers().len();
-    for (name, configs) in [(&settings.journal_topic, &JOURNAL[..]), (&settings.ledger_topic, &LEDGER[..])] {
+    for own in own_topics(settings) {
+        let OwnTopic { name, partitions, configs, .. } = own;
         match topics.describe(&[name], LIMIT)?.remove(0) {
             Ok(_) => {}
-            Err(Code::UnknownTopicOrPartition) => create(settings, topics, name, settings.shards, configs, brokers)?,
+            Err(Code::UnknownTopicOrPartition) => create(settings, topics, name, partitions, configs, brokers)?,
             Err(code) => return Err(fault::of_code(code, &format!("topic {name}"), topics.log())),
         }
-        check(settings, topics, name, configs)?;
+        check(settings, topics, &own)?;
     }
     Ok(())
 }
@@ -107,20 +131,11 @@ fn wait_until_known(topics: &Topics, name: &str) -> Result<(), Fault> {
 }
 
 /// What is wrong for exactly once is refused; what is slow or risky is told.
-pub(crate) fn check(
-    settings: &KafkaSettings,
-    topics: &Topics,
-    name: &str,
-    wanted: &[(&str, &str)],
-) -> Result<(), Fault> {
+pub(crate) fn check(settings: &KafkaSettings, topics: &Topics, own: &OwnTopic<'_>) -> Result<(), Fault> {
+    let name = own.name;
     let found = topics.find(name)?;
-    if found.partitions != settings.shards {
-        let hint = format!(
-            "topic {name} has {} partitions and the configuration says {} shards: they must be equal; set shards: {}, \
-             or name other journal and ledger topics",
-            found.partitions, settings.shards, found.partitions
-        );
-        return Err(Fault::halt("journal-partitions", hint));
+    if found.partitions != own.partitions {
+        return Err(wrong_partitions(settings, own, found.partitions));
     }
     if !found.may_read || !found.may_write {
         return Err(fault::of_code(Code::TopicAuthorizationFailed, &format!("topic {name}"), topics.log()));
@@ -133,7 +148,7 @@ pub(crate) fn check(
         }
         Err(fault) => return Err(fault),
     };
-    for (key, value) in wanted {
+    for (key, value) in own.configs {
         if configs.get(*key).is_some_and(|is| !same(is, value)) {
             let fault = wrong_setting(name, key, &configs[*key], value);
             if is_vital(key) {
@@ -142,7 +157,24 @@ pub(crate) fn check(
             tracing::warn!("{fault}");
         }
     }
-    check_size(name, &configs)
+    check_size(own, &configs)
+}
+
+fn wrong_partitions(settings: &KafkaSettings, own: &OwnTopic<'_>, found: u32) -> Fault {
+    let name = own.name;
+    if own.name == settings.config_topic {
+        let hint = format!(
+            "topic {name} has {found} partitions; the config log must have one, in which revisions have one order: \
+             delete the topic if nothing was published there, or name another config topic"
+        );
+        return Fault::halt("config-partitions", hint);
+    }
+    let shards = settings.shards;
+    let hint = format!(
+        "topic {name} has {found} partitions and the configuration says {shards} shards: they must be equal; set \
+         shards: {found}, or name other journal and ledger topics"
+    );
+    Fault::halt("journal-partitions", hint)
 }
 
 /// A journal that is not compacted grows for ever, or, worse, forgets; a ledger that is compacted or expires forgets;
@@ -158,8 +190,8 @@ fn same(is: &str, wanted: &str) -> bool {
     }
 }
 
-fn check_size(name: &str, configs: &BTreeMap<String, String>) -> Result<(), Fault> {
-    let least = outflow_journal::ENTRY_BYTES_MAX + BATCH_BYTES_MAX;
+fn check_size(own: &OwnTopic<'_>, configs: &BTreeMap<String, String>) -> Result<(), Fault> {
+    let OwnTopic { name, batch_bytes: least, .. } = *own;
     match configs.get("max.message.bytes").and_then(|text| text.parse::<usize>().ok()) {
         Some(most) if most < least => {
             Err(wrong_setting(name, "max.message.bytes", &most.to_string(), &least.to_string()))

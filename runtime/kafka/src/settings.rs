@@ -23,6 +23,7 @@ pub struct KafkaSettings {
     pub properties: BTreeMap<String, String>,
     pub journal_topic: String,
     pub ledger_topic: String,
+    pub config_topic: String,
     /// Of topics that we create; by default 3, or the number of brokers if there are fewer.
     pub replication: Option<u16>,
     /// A worker that is silent for so long loses its shards. 6 to 10 s suit most.
@@ -38,6 +39,7 @@ impl KafkaSettings {
             bootstrap: bootstrap.into(),
             journal_topic: format!("{group}-journal"),
             ledger_topic: format!("{group}-ledger"),
+            config_topic: format!("{group}-config"),
             group,
             shards,
             properties: BTreeMap::new(),
@@ -56,13 +58,16 @@ impl KafkaSettings {
             return refuse("shards must be from 1 to 1000");
         }
         let letter = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        for (what, name) in [("group", &self.group), ("journal", &self.journal_topic), ("ledger", &self.ledger_topic)] {
+        let (journal, ledger, config) = (&self.journal_topic, &self.ledger_topic, &self.config_topic);
+        for (what, name) in [("group", &self.group), ("journal", journal), ("ledger", ledger), ("config", config)] {
             if name.is_empty() || name.len() > 200 || !name.chars().all(letter) {
                 return refuse(&format!("{what} {name:?}: 1 to 200 of the letters a-z A-Z 0-9 . _ - are allowed"));
             }
         }
-        if self.journal_topic == self.ledger_topic {
-            return refuse("journal and ledger must be two topics");
+        if journal == ledger || journal == config || ledger == config {
+            return refuse(&format!(
+                "journal ({journal}), ledger ({ledger}) and config ({config}) must be three different topics"
+            ));
         }
         Ok(())
     }
@@ -122,11 +127,25 @@ impl KafkaSettings {
         format!("{}-{}", self.group, shard.0)
     }
 
+    /// Of whoever publishes configuration.
+    pub(crate) fn publishing_id(&self) -> String {
+        format!("{}-config", self.group)
+    }
+
     pub(crate) fn producer(&self, shard: Shard) -> ClientConfig {
+        // Longer than any tick; a silent owner blocks the readers of the dead letters for so long.
+        self.transactional(&self.transactional_id(shard), "15000")
+    }
+
+    pub(crate) fn publisher(&self) -> ClientConfig {
+        // Longer than the largest publication takes. A silent publisher blocks nobody: the next one aborts it.
+        self.transactional(&self.publishing_id(), "120000")
+    }
+
+    fn transactional(&self, id: &str, timeout_ms: &str) -> ClientConfig {
         self.client(&[
-            ("transactional.id", &self.transactional_id(shard)),
-            // Longer than any tick; a silent owner blocks the readers of the dead letters for so long.
-            ("transaction.timeout.ms", "15000"),
+            ("transactional.id", id),
+            ("transaction.timeout.ms", timeout_ms),
             ("enable.idempotence", "true"),
             ("acks", "all"),
             ("linger.ms", "0"),
@@ -140,7 +159,7 @@ impl KafkaSettings {
         ])
     }
 
-    /// Reads a journal to its end.
+    /// Reads a journal, or the config log, from its start.
     pub(crate) fn recovery(&self) -> ClientConfig {
         self.client(&[
             ("group.id", &self.group),
@@ -197,6 +216,7 @@ impl fmt::Debug for KafkaSettings {
             .field("properties", &self.properties.keys().collect::<Vec<_>>())
             .field("journal_topic", &self.journal_topic)
             .field("ledger_topic", &self.ledger_topic)
+            .field("config_topic", &self.config_topic)
             .field("replication", &self.replication)
             .field("session_timeout", &self.session_timeout)
             .field("instance", &self.instance)
@@ -214,6 +234,19 @@ mod tests {
         settings.properties.insert("sasl.password".to_owned(), "hunter2".to_owned());
         let printed = format!("{settings:?}");
         assert!(printed.contains("sasl.password") && !printed.contains("hunter2"), "{printed}");
+    }
+
+    #[test]
+    fn our_topics_are_three() {
+        let settings = KafkaSettings::new("broker:9092", "outflow", 4);
+        settings.check().expect("they are, by default");
+        for other in ["outflow-journal", "outflow-ledger"] {
+            let fault = KafkaSettings { config_topic: other.to_owned(), ..settings.clone() }.check();
+            let fault = fault.expect_err("one topic for two things");
+            assert!(fault.code == "kafka-setting" && fault.hint.contains(&format!("config ({other})")), "{fault}");
+        }
+        let fault = KafkaSettings { config_topic: "a b".to_owned(), ..settings }.check().expect_err("a blank");
+        assert!(fault.hint.contains("config \"a b\""), "{fault}");
     }
 
     #[test]

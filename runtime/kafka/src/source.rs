@@ -140,6 +140,11 @@ impl Source for KafkaSource {
         let name = self.seats.topics.name(partition.topic)?;
         self.seats.topics.bounds(&name, partition.partition, crate::topics::LIMIT)
     }
+
+    fn offset_at(&mut self, partition: TopicPartition, timestamp_ms: i64) -> Result<Offset, Fault> {
+        let name = self.seats.topics.name(partition.topic)?;
+        self.seats.topics.offset_at(&name, partition.partition, timestamp_ms)
+    }
 }
 
 impl Seats {

@@ -5,6 +5,7 @@ use crate::{
 };
 use outflow_api::{Fault, Offset, OffsetRange, TopicId, TopicInfo};
 use rdkafka::{
+    TopicPartitionList,
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
     consumer::{BaseConsumer, Consumer},
     error::RDKafkaErrorCode,
@@ -130,6 +131,22 @@ impl Topics {
     /// Start, and the end of what is committed.
     pub(crate) fn bounds(&self, name: &str, partition: u32, limit: Duration) -> Result<OffsetRange, Fault> {
         self.watermarks(&self.client, name, partition, limit)
+    }
+
+    /// The first offset whose record is not older, or the end of what is committed.
+    pub(crate) fn offset_at(&self, name: &str, partition: u32, timestamp_ms: i64) -> Result<Offset, Fault> {
+        let trouble = |error| {
+            let doing = format!("asking topic {name}, partition {partition} for the offset at {timestamp_ms} ms");
+            fault::of_error(error, &doing, self.log())
+        };
+        let mut asked = TopicPartitionList::new();
+        let at = rdkafka::Offset::Offset(timestamp_ms.max(0));
+        asked.add_partition_offset(name, partition.cast_signed(), at).map_err(trouble)?;
+        let found = self.client.offsets_for_times(asked, LIMIT).map_err(trouble)?;
+        match found.elements().first().map(|element| element.offset()) {
+            Some(rdkafka::Offset::Offset(offset)) => Ok(Offset(offset)),
+            _ => Ok(self.bounds(name, partition, LIMIT)?.next),
+        }
     }
 
     /// The end of what was written, committed or not.

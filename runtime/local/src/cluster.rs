@@ -1,5 +1,6 @@
 use crate::{
     LocalJournal, LocalSource, LocalTopic,
+    config_log::LocalConfigLog,
     disk::{create_folder, lock, open, replace},
     ledger,
     membership::{LocalMembership, holder, in_use},
@@ -8,8 +9,8 @@ use crate::{
     topic::{self, check_name, topic_folder},
 };
 use outflow_api::{
-    Blame, Cluster, Fault, Finding, Journal, LedgerRow, Membership, Offset, Shard, Source, TopicId, TopicInfo,
-    TopicPartition, Verdict,
+    Blame, Cluster, ConfigLog, Fault, Finding, Journal, LedgerRow, Membership, Offset, Shard, Source, TopicId,
+    TopicInfo, TopicPartition, Verdict,
 };
 use std::{
     collections::HashMap,
@@ -50,7 +51,7 @@ impl LocalCluster {
             return Err(Fault::new(Verdict::Park, Blame::Us, "wrong-shards", hint));
         }
         let root = folder.as_ref().to_owned();
-        for part in ["topics", "journal", "positions"] {
+        for part in ["topics", "journal", "config", "positions"] {
             create_folder(&root.join(part))?;
         }
         let (pulse, logs) = (Arc::default(), Mutex::default());
@@ -183,6 +184,10 @@ impl Cluster for LocalCluster {
 
     fn membership(&self) -> Result<Box<dyn Membership>, Fault> {
         Ok(Box::new(LocalMembership::join(&self.shared.root, self.shared.shards)?))
+    }
+
+    fn config_log(&self) -> Result<Box<dyn ConfigLog>, Fault> {
+        Ok(Box::new(LocalConfigLog::open(Arc::clone(&self.shared))?))
     }
 
     fn report(&self, connector: &str, floors: &[(TopicPartition, Offset)]) -> Result<(), Fault> {

@@ -6,7 +6,8 @@ use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
 /// The position keeps bytes within a payload that look like a frame from being taken for one. The begin tells a torn
 /// write of several frames, whose later pages reached the disk first, from damage.
 const HEADER: usize = 24;
-pub(crate) const PAYLOAD_BYTES_MAX: usize = 256 << 20;
+/// The largest publication of the config log, with the lengths of its keys and values.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = outflow_journal::config::BYTES_MAX + (1 << 20);
 
 /// Appends a frame to `out`, which is to be written at `begin`.
 pub(crate) fn push(out: &mut Vec<u8>, begin: u64, fill: impl FnOnce(&mut Vec<u8>)) {

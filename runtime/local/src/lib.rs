@@ -1,4 +1,4 @@
-//! Topics, journal, ledger and dead letters in a folder: Outflow without Kafka, by the same laws.
+//! Topics, journal, ledger, dead letters and configuration in a folder: Outflow without Kafka, by the same laws.
 //!
 //! ```text
 //! cluster                                  format and number of shards, fixed when the folder is made
@@ -7,6 +7,7 @@
 //! topics/<name>/<partition>/<base>.log     records; a segment starts at offset <base>
 //! journal/<shard>/journal.log              live state, then decisions
 //! journal/<shard>/ledger.log               every row of the ledger
+//! config/log                               every revision of the configuration, one frame each
 //! positions/<connector>.json               floors, for people
 //! ```
 //!
@@ -24,6 +25,7 @@
 //!   synced by each decision, but before the frames go that hold its rows; a new owner copies what is missing. Dead
 //!   letters carry the number of their decision; only the last frame's can be missing, and the frame knows from
 //!   which offset to look for them.
+//! - A publication is one frame and one fdatasync, under `config/lock`; whoever reads one syncs it before he answers.
 //!
 //! # Fencing
 //!
@@ -31,6 +33,7 @@
 //! ends where this owner left it. Each `acquire` replaces the file.
 
 mod cluster;
+mod config_log;
 mod cursor;
 mod disk;
 mod frame;

@@ -120,6 +120,25 @@ impl Source for LocalSource {
     fn bounds(&mut self, partition: TopicPartition) -> Result<OffsetRange, Fault> {
         find(&self.shared, partition)?.bounds()
     }
+
+    /// Looks through the log from its start: there is no index of times.
+    fn offset_at(&mut self, partition: TopicPartition, timestamp_ms: i64) -> Result<Offset, Fault> {
+        let log = find(&self.shared, partition)?;
+        let OffsetRange { start, next: end } = log.bounds()?;
+        let mut cursor = Cursor::open(&log, start)?;
+        let mut from = start;
+        while let Some(batch) = cursor.read(from, end)? {
+            let next = Offset(batch.next());
+            let mut block = RecordBlock::new(partition);
+            batch.push_to(&mut block, from);
+            let late = (0..block.len()).map(|row| block.get(row)).find(|record| record.timestamp_ms >= timestamp_ms);
+            if let Some(record) = late {
+                return Ok(record.offset);
+            }
+            from = next;
+        }
+        Ok(end)
+    }
 }
 
 impl Reading {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use outflow_api::{
-    AppendOutcome, BatchId, Cluster, DeadLetter, Generation, Incarnation, Journal, LaneId, LaneRecord, LedgerEvent,
-    LedgerRow, Offset, Recovered, Revision, RevisionRecord, Shard, SourceEvent, TopicId, TopicPartition, Transaction,
+    AppendOutcome, BatchId, Cluster, DeadLetter, FeedId, Generation, Incarnation, Journal, LaneId, LaneRecord,
+    LedgerEvent, LedgerRow, Offset, Parked, Recovered, Shard, SourceEvent, TopicId, TopicPartition, Track, Transaction,
 };
 use outflow_local::{LocalCluster, RecordToWrite};
 use std::{
@@ -27,7 +27,7 @@ fn open(folder: &Path) -> LocalCluster {
 fn transaction(number: i64) -> Transaction {
     let partition = TopicPartition { topic: TopicId(7), partition: 0 };
     let next = BTreeMap::from([(partition, Offset(number))]);
-    let record = Some(LaneRecord { next: next.clone(), ..LaneRecord::default() });
+    let record = Some(LaneRecord { next, ..LaneRecord::default() });
     let batch = BatchId {
         incarnation: Incarnation(1),
         shard: SHARD,
@@ -44,7 +44,7 @@ fn transaction(number: i64) -> Transaction {
     };
     Transaction {
         lanes: vec![(LaneId(1), record.clone()), (LaneId(2), record)],
-        floors: next,
+        floors: BTreeMap::from([(Track { feed: FeedId(0), partition }, Offset(number))]),
         ledger: vec![LedgerRow { batch, event: LedgerEvent::Revealed }],
         dead_letters: vec![letter],
         ..Transaction::default()
@@ -103,12 +103,11 @@ fn child_of_the_killer() {
     let mut out = std::io::stdout().lock();
     for number in found + 1.. {
         // Large enough that the log is written anew every few decisions.
-        let revision = |revision| RevisionRecord {
-            revision: Revision(revision),
-            starts: BTreeMap::new(),
-            content: Bytes::from(vec![number as u8; 250 * 1024]),
-        };
-        let transaction = Transaction { revisions: (0..4).map(revision).collect(), ..transaction(number) };
+        let hint = number.to_string().repeat(1 << 20)[..250 * 1024].to_owned();
+        let parked = Some(Parked { code: "large".to_owned(), hint, held: false });
+        let large = LaneRecord { parked, ..LaneRecord::default() };
+        let mut transaction = transaction(number);
+        transaction.lanes.extend((10..14).map(|lane| (LaneId(lane), Some(large.clone()))));
         let outcome = journal.append(&transaction);
         assert!(matches!(outcome, AppendOutcome::Done), "{outcome:?}");
         writeln!(out, "done {number}").expect("the parent listens");

@@ -5,8 +5,9 @@
 
 use bytes::Bytes;
 use outflow_api::{
-    AppendOutcome, BatchId, Cluster, DeadLetter, Generation, Incarnation, Journal, LaneId, LaneRecord, LedgerEvent,
-    LedgerRow, Offset, Shard, SourceEvent, TopicId, TopicPartition, Transaction,
+    AppendOutcome, BatchId, Cluster, ConfigEntry, ConfigRevision, DeadLetter, Generation, Incarnation, Journal, LaneId,
+    LaneRecord, LedgerEvent, LedgerRow, Offset, Publication, Revision, Shard, SourceEvent, TopicId, TopicPartition,
+    Transaction,
 };
 use outflow_local::{LocalCluster, RecordToWrite};
 use std::{
@@ -118,6 +119,21 @@ fn assert_readable(folder: &Path) {
     let value = |bytes: &[u8]| Some(bytes.to_vec());
     assert_eq!(values(&cluster, "orders"), [value(b"value"), None, value(b"value")]);
     assert_eq!(values(&cluster, "dead"), [value(b"wrong")]);
+    // The folder is older than the config log.
+    assert_eq!(configuration(folder), []);
+}
+
+fn published() -> [ConfigRevision; 2] {
+    let entry = |object: &str, content| ConfigEntry { object: object.to_owned(), content };
+    let entries = vec![entry("connector/orders", Some(Bytes::from_static(b"{}"))), entry("lane/1", None)];
+    [ConfigRevision { revision: Revision(1), entries }, ConfigRevision { revision: Revision(2), entries: Vec::new() }]
+}
+
+fn configuration(folder: &Path) -> Vec<ConfigRevision> {
+    let mut log = LocalCluster::open(folder, 1).expect("opens").config_log().expect("opens");
+    let found = log.read(Duration::ZERO).expect("readable");
+    assert!(log.is_current());
+    found
 }
 
 #[test]
@@ -146,4 +162,23 @@ fn what_is_written_today_is_the_newest_format() {
         assert!(bytes(folder.path()) == bytes(&kept), "{file} is written in another way: this is a new version");
     }
     assert_readable(folder.path());
+}
+
+#[test]
+fn a_config_log_is_written_and_read_as_it_was_released() {
+    let kept = golden("config-log.v1");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut log = LocalCluster::open(folder.path(), 1).expect("opens").config_log().expect("opens");
+    for revision in published() {
+        let answer = log.publish(&revision);
+        assert!(matches!(answer, Publication::Done), "{answer:?}");
+    }
+    let written = fs::read(folder.path().join("config/log")).expect("readable");
+    if !kept.exists() {
+        fs::write(&kept, &written).expect("written");
+        panic!("{} was missing and has been written: keep it if the format is meant to change", kept.display());
+    }
+    assert!(fs::read(&kept).expect("readable") == written, "it is written in another way: this is a new version");
+    fs::copy(&kept, folder.path().join("config/log")).expect("copied");
+    assert_eq!(configuration(folder.path()), published());
 }

@@ -4,7 +4,9 @@ use outflow_api::{
 use outflow_kafka::{KafkaCluster, KafkaSettings};
 use outflow_rig::Kafka;
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Message, Offset as Place, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use std::{
@@ -56,6 +58,28 @@ pub fn send(producer: &BaseProducer, topic: &str, partition: i32, key: &str, val
 
 pub fn flush(producer: &BaseProducer) {
     producer.flush(LIMIT).expect("the broker answers");
+}
+
+pub type Record = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// All that is committed in one partition.
+pub fn committed(kafka: &Kafka, topic: &str, partition: i32) -> Vec<Record> {
+    let mut config = kafka.config();
+    config.set("group.id", unique("reader")).set("isolation.level", "read_committed");
+    let reader: BaseConsumer = config.set("enable.partition.eof", "true").create().expect("the settings are valid");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Place::Beginning).expect("a valid place");
+    reader.assign(&list).expect("a valid assignment");
+    let (mut records, started) = (Vec::new(), Instant::now());
+    loop {
+        assert!(started.elapsed() < LIMIT, "{topic} has no end");
+        match reader.poll(STEP) {
+            Some(Ok(record)) => records.push((record.key().map(Vec::from), record.payload().map(Vec::from))),
+            Some(Err(KafkaError::PartitionEOF(_))) => return records,
+            Some(Err(error)) => panic!("{topic}: {error}"),
+            None => {}
+        }
+    }
 }
 
 /// What a source answered of one partition, its chain already checked.

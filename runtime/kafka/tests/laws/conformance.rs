@@ -1,18 +1,10 @@
-use crate::common::{LIMIT, STEP, unique, writer};
+use crate::common::{LIMIT, Record, committed, writer};
 use outflow_api::{Cluster, Journal, LedgerRow, Shard, Transaction};
 use outflow_conformance::journal::{Harness, laws, sample::DEAD_LETTER_TOPIC};
 use outflow_kafka::{KafkaCluster, KafkaSettings};
 use outflow_rig::Kafka;
-use rdkafka::{
-    Message, Offset as Place, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
-    producer::{BaseRecord, Producer},
-};
-use std::{
-    sync::atomic::{AtomicU32, Ordering},
-    time::Instant,
-};
+use rdkafka::producer::{BaseRecord, Producer};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const SHARDS: u32 = 24;
 
@@ -23,28 +15,9 @@ struct OnKafka {
     next: AtomicU32,
 }
 
-type Record = (Option<Vec<u8>>, Option<Vec<u8>>);
-
 impl OnKafka {
-    /// All that is committed in one partition.
     fn read(&self, topic: &str, partition: Shard) -> Vec<Record> {
-        let mut config = self.kafka.config();
-        config.set("group.id", unique("reader")).set("isolation.level", "read_committed");
-        let reader: BaseConsumer = config.set("enable.partition.eof", "true").create().expect("the settings are valid");
-        let mut list = TopicPartitionList::new();
-        let number = partition.0.cast_signed();
-        list.add_partition_offset(topic, number, Place::Beginning).expect("a valid place");
-        reader.assign(&list).expect("a valid assignment");
-        let (mut records, started) = (Vec::new(), Instant::now());
-        loop {
-            assert!(started.elapsed() < LIMIT, "{topic} has no end");
-            match reader.poll(STEP) {
-                Some(Ok(record)) => records.push((record.key().map(Vec::from), record.payload().map(Vec::from))),
-                Some(Err(KafkaError::PartitionEOF(_))) => return records,
-                Some(Err(error)) => panic!("{topic}: {error}"),
-                None => {}
-            }
-        }
+        committed(self.kafka, topic, partition.0.cast_signed())
     }
 }
 

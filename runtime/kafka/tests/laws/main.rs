@@ -1,6 +1,7 @@
 //! The laws of the seams, on a real broker.
 
 mod common;
+mod config_log;
 mod conformance;
 mod door;
 mod journal;

@@ -1,5 +1,6 @@
 use crate::common::{Watch, partition, unique};
-use outflow_api::{Cluster, Shard};
+use outflow_api::{Cluster, Publication, Shard};
+use outflow_conformance::config_log;
 use outflow_kafka::{KafkaCluster, KafkaSettings};
 use outflow_rig::Kafka;
 use std::sync::OnceLock;
@@ -55,6 +56,9 @@ fn tls_and_both_kinds_of_passwords_work_with_exactly_the_rights_that_are_told() 
         kafka.allow(&["Write", "Describe"], &[&["--transactional-id", &settings.group], &prefix[..]].concat());
         cluster.prepare().expect("all rights are there");
         cluster.journal(Shard(0)).expect("the settings work").acquire().expect("all rights are there");
+        let mut log = cluster.config_log().expect("all rights are there");
+        config_log::done(&mut *log, &config_log::sample(1, "a"));
+        assert_eq!(config_log::read_up_to(&mut *log, 1), [config_log::sample(1, "a")]);
         let findings = cluster.examine(std::slice::from_ref(&topic), &[]);
         assert!(findings.iter().all(|finding| finding.result.is_ok()), "{findings:?}");
         let (mut source, mut watch) = (cluster.source().expect("the settings work"), Watch::default());
@@ -111,4 +115,7 @@ fn a_missing_right_on_the_transactional_id_is_told() {
     let fault = cluster.journal(Shard(0)).expect("the settings work").acquire().expect_err("no right to fence");
     assert_eq!(fault.code, "kafka-denied", "{fault}");
     assert!(fault.hint.contains("transactional id"), "{fault}");
+    kafka.allow(&["Read", "Describe"], &["--group", &settings.group]);
+    let answer = cluster.config_log().expect("it may be read").publish(&config_log::sample(1, "a"));
+    assert!(matches!(&answer, Publication::Refused(fault) if fault.code == "kafka-denied"), "{answer:?}");
 }
