@@ -1,9 +1,10 @@
 use crate::{
-    flush::{Flush, flush},
+    flush::{Flush, flush_change},
     limits,
     model::model,
     names,
     problem::{Problem, Problems, Report},
+    routing::{Routing, routing},
     section::Section,
     sink::{SinkConfig, sink},
     yaml::{self, Node},
@@ -19,7 +20,10 @@ pub struct ConnectorConfig {
     pub model: Model,
     pub flush: Flush,
     pub dead_letters: Option<DeadLetters>,
-    pub sink: SinkConfig,
+    /// Each merchant says where to; without it, all records go to the one sink.
+    pub routing: Option<Routing>,
+    /// With routing, of the merchants that nobody configured, if they are wanted.
+    pub sink: Option<SinkConfig>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,8 +42,8 @@ pub struct DeadLetters {
     pub percent_max: u64,
 }
 
-const KEYS: [&str; 7] = ["connector", "topics", "format", "model", "flush", "dead_letters", "sink"];
-const LATER: [&str; 4] = ["merchant", "deliver", "schedule", "without"];
+pub const KEYS: [&str; 9] =
+    ["connector", "topics", "format", "merchant", "unknown_merchants", "model", "flush", "dead_letters", "sink"];
 
 /// Checks one connector's file, given as text.
 pub fn connector(file: &str, text: &str, sinks: &[&SinkDescriptor]) -> Result<ConnectorConfig, Problems> {
@@ -47,20 +51,8 @@ pub fn connector(file: &str, text: &str, sinks: &[&SinkDescriptor]) -> Result<Co
 }
 
 pub fn check(report: &Report<'_>, node: &Node, sinks: &[&SinkDescriptor]) -> Option<ConnectorConfig> {
-    let section = Section::open(report, "", node)?;
-    let later = |key: &str| LATER.contains(&key) && (key == "merchant" || section.get("deliver").is_some());
-    let keys = section.entries().iter().filter(|(key, _)| later(&key.name)).inspect(|(key, _)| {
-        let problem = Problem::new(format!("`{}` is not supported yet in this version", key.name));
-        let hint = "one connector delivers all records of its topics to one sink: leave out what concerns merchants";
-        report.note(key.at, problem.hint(hint));
-    });
-    let later: Vec<&str> = keys.map(|(key, _)| key.name.as_str()).collect();
-    if section.get("deliver").is_some() {
-        return None; // A merchant's file: all else in it would be reported as unknown.
-    }
-    section.refuse_unknown(&[KEYS.as_slice(), &later].concat());
+    let section = Section::new(report, "", node, &KEYS)?;
     section.require("connector", "give the connector a name: `connector: orders`");
-    section.require("sink", "say where to: `sink: { type: object_store, url: … }`");
     let name = section.text("connector", names::name);
     let topics = topics(&section);
     let format = match section.require("format", "say `format: json`") {
@@ -68,8 +60,9 @@ pub fn check(report: &Report<'_>, node: &Node, sinks: &[&SinkDescriptor]) -> Opt
         None => None,
     };
     let model = model(&section);
-    let flush = flush(&section);
+    let flush = flush_change(&section).over(&Flush::default());
     let dead_letters = dead_letters(&section, topics.as_deref().unwrap_or_default());
+    let routing = routing(&section);
     let sink = if section.get("sink").is_some() { sink(&section, sinks) } else { None };
     Some(ConnectorConfig {
         name: name?,
@@ -78,7 +71,8 @@ pub fn check(report: &Report<'_>, node: &Node, sinks: &[&SinkDescriptor]) -> Opt
         model: model?,
         flush,
         dead_letters,
-        sink: sink?,
+        routing,
+        sink,
     })
 }
 

@@ -17,12 +17,30 @@ impl Default for Flush {
     }
 }
 
-pub fn flush(connector: &Section<'_>) -> Flush {
+/// What was said of it; all else is as it was.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FlushChange {
+    pub rows: Option<u64>,
+    pub bytes: Option<u64>,
+    pub age: Option<Duration>,
+}
+
+impl FlushChange {
+    pub fn over(&self, flush: &Flush) -> Flush {
+        Flush {
+            rows: self.rows.unwrap_or(flush.rows),
+            bytes: self.bytes.unwrap_or(flush.bytes),
+            age: self.age.unwrap_or(flush.age),
+        }
+    }
+}
+
+pub fn flush_change(parent: &Section<'_>) -> FlushChange {
     let default = Flush::default();
-    let Some(section) = connector.section("flush", &["rows", "bytes", "age"]) else { return default };
-    Flush {
-        rows: section.number("rows", limits::FLUSH_ROWS, default.rows),
-        bytes: section.size("bytes", limits::FLUSH_BYTES, default.bytes),
-        age: section.duration("age", limits::FLUSH_AGE, default.age),
+    let Some(section) = parent.section("flush", &["rows", "bytes", "age"]) else { return FlushChange::default() };
+    FlushChange {
+        rows: section.get("rows").map(|_| section.number("rows", limits::FLUSH_ROWS, default.rows)),
+        bytes: section.get("bytes").map(|_| section.size("bytes", limits::FLUSH_BYTES, default.bytes)),
+        age: section.get("age").map(|_| section.duration("age", limits::FLUSH_AGE, default.age)),
     }
 }

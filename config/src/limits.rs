@@ -10,8 +10,31 @@ const GIB: u64 = 1024 * MIB;
 pub const FILE_BYTES_MAX: u64 = MIB;
 /// What a private key or a token may take; larger means a wrong path.
 pub const SECRET_BYTES_MAX: u64 = MIB;
-/// Each file is read and checked at start.
-pub const FILES_MAX: usize = 10_000;
+/// One for each of a hundred thousand merchants, and as many again.
+pub const FILES_MAX: usize = 200_000;
+
+/// Tens of thousands are meant; each costs some hundred bytes and a lane for each delivery.
+pub const MERCHANTS_MAX: usize = 100_000;
+/// Merchants' names stand in object keys, metrics and records' keys.
+pub const MERCHANT_ID_MAX: usize = 200;
+/// Each is a lane in every shard.
+pub const DELIVERIES_MAX: usize = 16;
+/// Each is a pass over the topics of its own.
+pub const SCHEDULES_MAX: usize = 8;
+/// Shorter is live; longer than a day no pass could end.
+pub const SCHEDULE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(24 * 60 * 60);
+/// Compared with each record of the merchant.
+pub const ONLY_VALUES_MAX: usize = 100;
+pub const ONLY_VALUE_BYTES_MAX: usize = 1_000;
+/// As many as a large topic has partitions.
+pub const START_OFFSETS_MAX: usize = 4_096;
+/// A header's name is short; Kafka has no limit.
+pub const HEADER_NAME_MAX: usize = 250;
+/// A hundred thousand rows of 600 bytes.
+pub const LIST_BYTES_MAX: u64 = 64 * MIB;
+pub const LIST_COLUMNS_MAX: usize = 200;
+/// One mistake in a template is a mistake in every row: so many are told, and the others are counted.
+pub const LIST_PROBLEMS_MAX: usize = 100;
 
 /// Journal partitions; each costs an owner, a producer and a transaction per tick.
 pub const SHARDS: RangeInclusive<u64> = 1..=1024;

@@ -41,7 +41,7 @@ pub fn model(connector: &Section<'_>) -> Option<Model> {
         }
         columns.push(column);
     }
-    Some(Model { columns, unknown, lineage })
+    Some(Model { columns, unknown, lineage, skipped: Vec::new() })
 }
 
 fn column(model: &Section<'_>, name: &str, node: &Node) -> Option<Column> {
@@ -62,11 +62,12 @@ fn column(model: &Section<'_>, name: &str, node: &Node) -> Option<Column> {
         SqlType::parse(&text).map_err(wrong).ok()
     });
     let (name, sql_type) = (name?, sql_type?);
-    Some(Column { path: path.unwrap_or_else(|| vec![name.clone()]), name, sql_type, required })
+    let path = path.unwrap_or_else(|| vec![name.clone()]);
+    Some(Column { path, name, sql_type, required, hashed: Vec::new() })
 }
 
-/// `customer.email`, or a list for names that have dots themselves.
-fn path(section: &Section<'_>) -> Option<Vec<String>> {
+/// `path: customer.email`, or a list for names that have dots themselves.
+pub fn path(section: &Section<'_>) -> Option<Vec<String>> {
     let node = section.get("path")?;
     let steps = match &node.tree {
         Tree::List(_) => section.texts("path", |_| Ok(()))?.into_iter().map(|(_, step)| step).collect(),

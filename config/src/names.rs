@@ -23,6 +23,21 @@ pub fn topic(text: &str) -> Result<(), String> {
     Err(format!("a topic's name: 1 to {} of a-z A-Z 0-9 . _ -", limits::TOPIC_NAME_MAX))
 }
 
+pub fn merchant(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > limits::MERCHANT_ID_MAX || text.chars().any(char::is_control) {
+        return Err(format!("1 to {} bytes without control characters", limits::MERCHANT_ID_MAX));
+    }
+    Ok(())
+}
+
+/// Kafka takes any text.
+pub fn header(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > limits::HEADER_NAME_MAX || text.chars().any(char::is_control) {
+        return Err(format!("a header's name: 1 to {} bytes without control characters", limits::HEADER_NAME_MAX));
+    }
+    Ok(())
+}
+
 pub fn not_empty(text: &str) -> Result<(), String> {
     if text.trim().is_empty() { Err("some text".to_owned()) } else { Ok(()) }
 }

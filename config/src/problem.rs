@@ -36,6 +36,10 @@ impl Problem {
         Problem { file: file.into(), ..self }
     }
 
+    pub fn in_line(self, line: usize) -> Problem {
+        Problem { line, column: 1, ..self }
+    }
+
     pub(crate) fn at(self, place: &Placed) -> Problem {
         let Placed { file, line, column, excerpt } = place.clone();
         Problem { file, line, column, excerpt, ..self }
@@ -128,10 +132,24 @@ impl<'a> Report<'a> {
         self.problems.borrow_mut().push(problem);
     }
 
-    /// The value, if nothing was noted.
-    pub fn finish<T>(self, value: Option<T>) -> Result<T, Problems> {
+    pub fn count(&self) -> usize {
+        self.problems.borrow().len()
+    }
+
+    /// Takes back what was noted behind the first `count`.
+    pub fn take_behind(&self, count: usize) -> Vec<Problem> {
+        self.problems.borrow_mut().split_off(count)
+    }
+
+    pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| (problem.line, problem.column));
+        problems
+    }
+
+    /// The value, if nothing was noted.
+    pub fn finish<T>(self, value: Option<T>) -> Result<T, Problems> {
+        let problems = self.into_problems();
         match value {
             Some(value) if problems.is_empty() => Ok(value),
             _ => Err(Problems(problems)),

@@ -1,9 +1,13 @@
-use crate::{limits, problem::Problem};
+use crate::{
+    limits,
+    problem::{Problem, Report},
+    yaml::Node,
+};
 use serde_json::Value;
 use std::{env, fs, io, path::Path};
 
-/// Where secrets come from, given at the edge.
-pub trait Environment {
+/// Where secrets come from, given at the edge. Files are checked on several threads.
+pub trait Environment: Sync {
     fn variable(&self, name: &str) -> Option<String>;
     fn file(&self, path: &Path) -> io::Result<String>;
 }
@@ -59,6 +63,19 @@ pub fn resolve_text(text: &str, environment: &dyn Environment) -> Result<String,
         }
     }
     Ok(resolved)
+}
+
+/// Notes every reference below a node that nobody answers; true if there is none. Malformed ones are noted where they
+/// stand by the checks.
+pub fn all_resolve(report: &Report<'_>, node: &Node, environment: &dyn Environment) -> bool {
+    let noted = report.count();
+    node.each(&mut |node| {
+        let text = node.text().filter(|text| has_one(text) && check(text).is_ok());
+        if let Some(Err(problem)) = text.map(|text| resolve_text(text, environment)) {
+            report.note(node.at, problem);
+        }
+    });
+    report.count() == noted
 }
 
 /// Are the references in it well formed?

@@ -145,8 +145,7 @@ impl<'a> Section<'a> {
         if let Some((_, value)) = choices.iter().find(|(word, _)| *word == written) {
             return Some(*value);
         }
-        let shown = node.text().map_or_else(|| node.kind().to_owned(), |text| format!("`{text}`"));
-        let problem = Problem::new(format!("`{}` can't be {shown}", self.path(key)));
+        let problem = Problem::new(format!("`{}` can't be {}", self.path(key), node.shown()));
         let problem = problem.allowed(words().collect::<Vec<_>>().join(", "));
         self.report.note(
             node.at,
@@ -181,16 +180,12 @@ impl<'a> Section<'a> {
         if let Some(value) = value.filter(|value| bounds.contains(value)) {
             return Some(value);
         }
-        let shown = match &node.tree {
-            Tree::Scalar(value) => format!("`{}`", value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
-            _ => node.kind().to_owned(),
-        };
-        let problem = Problem::new(format!("`{}` can't be {shown}", self.path(key)));
+        let problem = Problem::new(format!("`{}` can't be {}", self.path(key), node.shown()));
         self.report.note(node.at, problem.allowed(allowed));
         None
     }
 
-    fn wrong(&self, node: &Node, path: &str, wanted: &str, hint: &str) {
+    pub fn wrong(&self, node: &Node, path: &str, wanted: &str, hint: &str) {
         let message = format!("`{path}` must be {wanted}, not {}", node.kind());
         self.report.note(node.at, Problem::new(message).hint(hint));
     }
@@ -207,13 +202,17 @@ fn explicit_text(
         report.note(node.at, problem.hint("put numbers and true or false into quotes"));
         return None;
     };
-    if text.contains("${") {
-        let problem = Problem::new(format!("`{path}` must be explicit, not a reference"));
-        report.note(node.at, problem.hint("a reference would mean something else on another worker: write the value"));
-    } else if let Err(allowed) = check(text) {
-        report.note(node.at, Problem::new(format!("`{path}` can't be `{text}`")).allowed(allowed));
-    }
+    explicit(report, path, node.at, text, check);
     Some(text.to_owned())
+}
+
+pub fn explicit(report: &Report<'_>, path: &str, at: Place, text: &str, check: impl Fn(&str) -> Result<(), String>) {
+    if reference::has_one(text) {
+        let problem = Problem::new(format!("`{path}` must be explicit, not a reference"));
+        report.note(at, problem.hint("a reference would mean something else on another worker: write the value"));
+    } else if let Err(allowed) = check(text) {
+        report.note(at, Problem::new(format!("`{path}` can't be `{text}`")).allowed(allowed));
+    }
 }
 
 pub fn refuse_repeated(report: &Report<'_>, entries: &[(Key, Node)]) {

@@ -34,26 +34,38 @@ impl SinkConfig {
     }
 }
 
+/// A `sink` section that is right by itself.
+pub struct Destination {
+    pub kind: &'static str,
+    pub settings: Value,
+    pub identity: Identity,
+}
+
 /// Reads the `sink` section of a connector, or notes why it can't.
 pub fn sink(connector: &Section<'_>, sinks: &[&SinkDescriptor]) -> Option<SinkConfig> {
-    let node = connector.require("sink", "say where to: `sink: { type: object_store, url: \"/data/orders\" }`")?;
-    let report = connector.report;
-    let section = Section::open(report, "sink", node)?;
+    let Destination { kind, settings, identity } = destination(connector, sinks)?;
+    let places = places(connector.report, connector.get("sink")?);
+    Some(SinkConfig { kind: kind.to_owned(), settings, identity, places })
+}
+
+/// The same without the places of its settings: what the sink itself complains of is placed here and now.
+pub fn destination(parent: &Section<'_>, sinks: &[&SinkDescriptor]) -> Option<Destination> {
+    let node = parent.require("sink", "say where to: `sink: { type: object_store, url: \"/data/orders\" }`")?;
+    let (report, name) = (parent.report, parent.path("sink"));
+    let section = Section::open(report, &name, node)?;
     let kinds: Vec<(&str, &SinkDescriptor)> = sinks.iter().map(|sink| (sink.kind, *sink)).collect();
     section.require("type", &format!("one of: {}", names(kinds.iter().map(|(kind, _)| *kind))))?;
     let descriptor = section.choice("type", &kinds)?;
-    let sound = strings_are_sound(report, node) & keys_are_known(report, "", node, descriptor);
-    let mut settings = node.to_json();
-    settings.as_object_mut()?.remove("type");
-    let places = places(report, node);
-    if !sound {
+    if !(strings_are_sound(report, &name, node) & keys_are_known(report, &name, "", node, descriptor)) {
         return None;
     }
+    let mut settings = node.to_json();
+    settings.as_object_mut()?.remove("type");
     let identity = (descriptor.identity)(&settings).map_err(|fault| {
-        let place = named(&fault.hint, &places).cloned().unwrap_or_else(|| report.place(node.at));
+        let place = named(&fault.hint, &places(report, node)).cloned().unwrap_or_else(|| report.place(node.at));
         report.add(Problem::new(format!("{}: {}", fault.code, fault.hint)).at(&place));
     });
-    Some(SinkConfig { kind: descriptor.kind.to_owned(), settings, identity: identity.ok()?, places })
+    Some(Destination { kind: descriptor.kind, settings, identity: identity.ok()? })
 }
 
 fn names<'a>(words: impl Iterator<Item = &'a str>) -> String {
@@ -69,7 +81,7 @@ fn places(report: &Report<'_>, node: &Node) -> BTreeMap<String, Placed> {
 }
 
 /// References are well formed, and nothing that is called a secret stands there in the open.
-fn strings_are_sound(report: &Report<'_>, sink: &Node) -> bool {
+fn strings_are_sound(report: &Report<'_>, name: &str, sink: &Node) -> bool {
     let mut sound = true;
     sink.walk("", &mut |path, node| {
         let key = path.rsplit('.').next().unwrap_or_default();
@@ -78,7 +90,7 @@ fn strings_are_sound(report: &Report<'_>, sink: &Node) -> bool {
         let problem = match node.text().map(reference::check) {
             Some(Err(problem)) => problem,
             _ if open_secret && !node.is_null() => {
-                Problem::new(format!("a secret stands in the file, under `sink.{path}`"))
+                Problem::new(format!("a secret stands in the file, under `{name}.{path}`"))
                     .allowed("${env:NAME} or ${file:/path}")
                     .hint(format!("keep it elsewhere and write `{key}: \"${{env:NAME}}\"`"))
             }
@@ -92,7 +104,7 @@ fn strings_are_sound(report: &Report<'_>, sink: &Node) -> bool {
 }
 
 /// Keys that the sink does not know, at any level that it describes.
-fn keys_are_known(report: &Report<'_>, path: &str, node: &Node, sink: &SinkDescriptor) -> bool {
+fn keys_are_known(report: &Report<'_>, name: &str, path: &str, node: &Node, sink: &SinkDescriptor) -> bool {
     let Tree::Map(entries) = &node.tree else { return true };
     let dot = if path.is_empty() { "" } else { "." };
     let prefix = format!("{path}{dot}");
@@ -109,11 +121,11 @@ fn keys_are_known(report: &Report<'_>, path: &str, node: &Node, sink: &SinkDescr
     let mut sound = true;
     for (key, node) in entries {
         if known.contains(key.name.as_str()) {
-            sound &= keys_are_known(report, &format!("{prefix}{}", key.name), node, sink);
+            sound &= keys_are_known(report, name, &format!("{prefix}{}", key.name), node, sink);
             continue;
         }
         sound = false;
-        let problem = Problem::new(format!("unknown key `{}` in `sink{dot}{path}` of type {}", key.name, sink.kind));
+        let problem = Problem::new(format!("unknown key `{}` in `{name}{dot}{path}` of type {}", key.name, sink.kind));
         let problem = problem.allowed(names(known.iter().copied()));
         report.note(
             key.at,

@@ -79,6 +79,15 @@ impl Node {
         }
     }
 
+    /// For messages about what must be explicit: it is no secret.
+    pub fn shown(&self) -> String {
+        match &self.tree {
+            Tree::Scalar(Value::String(text)) => format!("`{text}`"),
+            Tree::Scalar(value) => format!("`{value}`"),
+            _ => self.kind().to_owned(),
+        }
+    }
+
     /// Of repeated keys the last one stays; they are noted elsewhere.
     pub fn to_json(&self) -> Value {
         match &self.tree {
@@ -87,6 +96,24 @@ impl Node {
             Tree::Map(entries) => {
                 Value::Object(entries.iter().map(|(key, node)| (key.name.clone(), node.to_json())).collect())
             }
+        }
+    }
+
+    /// Calls `see` for this node and all below.
+    pub fn each(&self, see: &mut impl FnMut(&Node)) {
+        see(self);
+        match &self.tree {
+            Tree::Scalar(_) => (),
+            Tree::List(items) => items.iter().for_each(|node| node.each(see)),
+            Tree::Map(entries) => entries.iter().for_each(|(_, node)| node.each(see)),
+        }
+    }
+
+    /// The node under a key of a section; the last one where the key repeats.
+    pub fn field(&self, key: &str) -> Option<&Node> {
+        match &self.tree {
+            Tree::Map(entries) => entries.iter().rfind(|(known, _)| known.name == key).map(|(_, node)| node),
+            _ => None,
         }
     }
 

@@ -1,7 +1,7 @@
 use outflow_api::{Blame, Fault, Guarantee, Identity, SinkDescriptor};
-use outflow_config::Environment;
+use outflow_config::{Config, Environment, Loader, Problem, Problems};
 use serde_json::Value;
-use std::{io, path::Path};
+use std::{fs, io, path::Path};
 
 /// A sink that knows its settings and cannot be opened.
 pub const LAKE: SinkDescriptor = SinkDescriptor {
@@ -44,4 +44,70 @@ impl Environment for Vault {
     fn file(&self, _: &Path) -> io::Result<String> {
         Ok("hunter2\n".to_owned())
     }
+}
+
+/// A worker's folder with the connector `orders`, whose records are merchants'.
+pub struct Folder(tempfile::TempDir);
+
+pub const ORDERS: &str = "connector: orders
+topics: [commerce.orders]
+format: json
+merchant: { key: true }
+model:
+  columns:
+    - { name: id, type: BIGINT }
+    - { name: email, type: VARCHAR }
+    - { name: customer, type: \"STRUCT<name VARCHAR, phone VARCHAR, age BIGINT>\" }
+";
+
+impl Folder {
+    pub fn new() -> Folder {
+        let folder = Folder(tempfile::tempdir().expect("a folder"));
+        folder.write("outflow.yaml", "local: { folder: data }\nconfig: [ connectors/*.yaml, merchants/*.yaml ]\n");
+        folder.write("connectors/orders.yaml", ORDERS);
+        folder
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, text).expect("written");
+    }
+
+    pub fn remove(&self, name: &str) {
+        fs::remove_file(self.0.path().join(name)).expect("removed");
+    }
+
+    pub fn loader(&self) -> Loader<'static> {
+        Loader::new(self.0.path().join("outflow.yaml"), &[&LAKE], &Vault)
+    }
+
+    pub fn load(&self) -> Result<Config, Problems> {
+        self.loader().load().map(|loaded| loaded.config)
+    }
+
+    pub fn right(&self) -> Config {
+        self.load().unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// What is refused of the merchants, with files relative to this folder.
+    pub fn refused(&self) -> Vec<Problem> {
+        let folder = format!("{}/", self.0.path().display());
+        let shorter = |text: &str| text.replace(&folder, "");
+        let problems = self.right().refused.problems.into_iter();
+        problems
+            .map(|problem| Problem { file: shorter(&problem.file), message: shorter(&problem.message), ..problem })
+            .collect()
+    }
+}
+
+/// A merchant with one delivery, each to its own place.
+pub fn merchant(id: &str) -> String {
+    format!(
+        "merchant: \"{id}\"\ndeliver:\n  - {{ connector: orders, sink: {{ type: object_store, url: /lake/{id} }} }}\n"
+    )
 }

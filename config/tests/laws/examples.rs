@@ -1,6 +1,6 @@
 use crate::common::{LAKE, Vault};
 use outflow_api::{SqlType, UnknownFields};
-use outflow_config::{ClusterConfig, Config, load};
+use outflow_config::{ClusterConfig, Config, MerchantKey, Start, UnknownMerchants, load};
 use std::{fs, path::Path, time::Duration};
 
 fn example(name: &str) -> Config {
@@ -28,12 +28,29 @@ fn every_example_loads() {
 
 #[test]
 fn the_embedded_worker_needs_nothing_but_a_folder() {
-    let Config { worker, connectors } = example("embedded.yaml");
+    let Config { worker, connectors, .. } = example("embedded.yaml");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/outflow-data");
     assert_eq!(worker.cluster, ClusterConfig::Local { folder });
     assert_eq!((worker.group.as_str(), worker.shards, worker.memory), ("outflow", 4, 512 << 20));
     assert_eq!(worker.journal.topic, "outflow-journal");
     assert_eq!(connectors.len(), 1);
+}
+
+#[test]
+fn the_marketplace_delivers_to_its_merchants() {
+    let config = example("marketplace.yaml");
+    assert_eq!(config.refused.problems, []);
+    let ids: Vec<&str> = config.merchants.iter().map(|merchant| merchant.id.as_ref()).collect();
+    assert_eq!(ids, ["2001", "2002", "3001", "3002", "3003", "1001"]);
+    let [live, hourly] = &config.merchants[5].deliver[..] else { panic!("two deliveries") };
+    assert_eq!((live.connector.as_ref(), live.schedule, &live.start), ("orders", None, &Start::Earliest));
+    assert_eq!(live.flush(&config.connectors[0].flush).age, Duration::from_secs(300));
+    assert_eq!((hourly.connector.as_ref(), hourly.schedule), ("page_views", Some(3600)));
+    assert_eq!(hourly.without[..], ["visitor.ip".into()]);
+    assert_eq!(hourly.hash[..], ["visitor.id".into()]);
+    let routing = config.connectors[1].routing.as_ref().expect("by merchant");
+    assert_eq!(routing.merchant, MerchantKey::Path(vec!["shop".to_owned(), "id".to_owned()]));
+    assert_eq!(routing.unknown, UnknownMerchants::Default);
 }
 
 #[test]
@@ -47,7 +64,8 @@ fn secrets_are_filled_in_late_and_never_printed() {
     assert_eq!(properties["security.protocol"], "SASL_SSL");
     assert_eq!(properties["ssl.ca.location"], "/etc/ssl/kafka-ca.pem");
     assert_eq!(properties["socket.keepalive.enable"], "true");
-    let orders = outflow_config::resolve(&config.connectors[1].sink.settings, &Vault).expect("the vault answers all");
+    let sink = config.connectors[1].sink.as_ref().expect("it has one");
+    let orders = outflow_config::resolve(&sink.settings, &Vault).expect("the vault answers all");
     assert_eq!(orders["secret_access_key"], "hunter2");
 }
 

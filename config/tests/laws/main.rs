@@ -2,5 +2,10 @@
 
 mod common;
 mod examples;
+mod lists;
+mod many;
+mod merchants;
 mod mistakes;
 mod pinning;
+mod reload;
+mod routing;

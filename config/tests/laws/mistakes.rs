@@ -36,7 +36,7 @@ fn an_unknown_key_is_shown_in_its_line_with_the_key_that_was_meant() {
   |
 8 | flsh: { age: 5s }
   | ^
-  = allowed: connector, topics, format, model, flush, dead_letters, sink
+  = allowed: connector, topics, format, merchant, unknown_merchants, model, flush, dead_letters, sink
   = hint: did you mean `flush`?";
     assert_eq!(shown, expected);
 }
@@ -115,15 +115,6 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
     let problems = worker("outflow.yaml", text).expect_err("wrong");
     assert_eq!(problems.0.len(), 2, "{problems}");
     assert!(!format!("{problems} {problems:?}").contains("hunter2"), "{problems}");
-}
-
-#[test]
-fn merchants_are_named_as_not_supported_yet() {
-    let problem = one("format: json\n", "format: json\nmerchant: { key: true }\n");
-    assert_eq!(problem.message, "`merchant` is not supported yet in this version");
-    let file = "merchant: '1001'\ndeliver:\n  - { connector: orders }\n";
-    let problems = connector("m.yaml", file, &[&LAKE]).expect_err("not yet").0;
-    assert!(problems.iter().all(|problem| problem.message.contains("not supported yet")), "{problems:#?}");
 }
 
 #[test]
