@@ -33,12 +33,13 @@ fn piece(file: &File, part: Part) -> Result<Piece, Fault> {
 
 fn parquet_options(file: &File) -> ParquetOptions {
     let defaults = ParquetOptions::default();
-    let compression = match (file.compression(), file.level) {
-        (Compression::Zstd, Some(level)) => ParquetCompression::Zstd { level },
-        (Compression::Zstd, None) => defaults.compression,
-        (Compression::Snappy, _) => ParquetCompression::Snappy,
-        (Compression::Lz4, _) => ParquetCompression::Lz4,
-        (Compression::Gzip | Compression::None, _) => ParquetCompression::None,
+    let compression = match (file.compression, file.level) {
+        (None | Some(Compression::Zstd), Some(level)) => ParquetCompression::Zstd { level },
+        (Some(Compression::Zstd), None) => ParquetCompression::Zstd { level: 1 },
+        (Some(Compression::Snappy), _) => ParquetCompression::Snappy,
+        (Some(Compression::Lz4), _) => ParquetCompression::Lz4,
+        (Some(Compression::Gzip | Compression::None), _) => ParquetCompression::None,
+        (None, None) => defaults.compression,
     };
     ParquetOptions { compression, ..defaults }
 }

@@ -4,6 +4,7 @@
 
 mod bucket;
 mod client;
+mod disk;
 mod encode;
 mod escape;
 mod examine;
@@ -15,7 +16,14 @@ mod split;
 mod template;
 mod token;
 
-use crate::{bucket::Bucket, folder::Folder, place::Store, settings::Settings, template::Template, token::PieceToken};
+use crate::{
+    bucket::Bucket,
+    folder::Folder,
+    place::Store,
+    settings::{File, Settings},
+    template::Template,
+    token::PieceToken,
+};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use outflow_api::{
@@ -62,12 +70,14 @@ fn open(settings: &Value, context: SinkContext) -> Result<Arc<dyn Sink>, Fault> 
         }
         (_, None) => unreachable!("every bucket has a client"),
     };
-    Ok(Arc::new(ObjectStoreSink { identity: context.identity, settings, template, destination }))
+    let Settings { file, pieces_max, .. } = settings;
+    Ok(Arc::new(ObjectStoreSink { identity: context.identity, file, pieces_max, template, destination }))
 }
 
 struct ObjectStoreSink {
     identity: Identity,
-    settings: Settings,
+    file: File,
+    pieces_max: usize,
     template: Template,
     destination: Destination,
 }
@@ -80,14 +90,22 @@ enum Destination {
 #[async_trait]
 impl Sink for ObjectStoreSink {
     fn encode(&self, batch: &SealedBatch) -> Result<Encoded, Fault> {
-        encode::encode(&self.template, self.settings.pieces_max, &self.settings.file, batch)
+        encode::encode(&self.template, self.pieces_max, &self.file, batch)
     }
 
     async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<Prepared, Fault> {
-        let calls = encoded.pieces.iter().enumerate().map(|(index, piece)| self.prepare_piece(id, index, piece));
-        // Collected first: the compiler cannot see that a stream of borrowing closures may be sent.
-        let calls: Vec<_> = calls.collect();
-        let pieces: Vec<PieceToken> = stream::iter(calls).buffered(PIECES_AT_ONCE).try_collect().await?;
+        let token = |piece: &Piece| PieceToken::new(id, &piece.name, piece.rows, piece.len() as u64, checksum(piece));
+        let mut pieces: Vec<PieceToken> = encoded.pieces.iter().map(token).collect();
+        match &self.destination {
+            Destination::Folder(folder) => folder.prepare(id, &encoded.pieces).await?,
+            Destination::Bucket(bucket) => {
+                let calls = encoded.pieces.iter().zip(&pieces).map(|(piece, token)| bucket.prepare(id, piece, token));
+                // Collected first: the compiler cannot see that a stream of borrowing closures may be sent.
+                let calls: Vec<_> = calls.collect();
+                let uploads: Vec<_> = stream::iter(calls).buffered(PIECES_AT_ONCE).try_collect().await?;
+                pieces.iter_mut().zip(uploads).for_each(|(token, upload)| token.upload = upload);
+            }
+        }
         Token { identity: self.identity.0.clone(), pieces }.write(id)
     }
 
@@ -95,12 +113,16 @@ impl Sink for ObjectStoreSink {
         let prepared = permit.prepared();
         let token = Token::read(prepared, &self.identity)?;
         let rows = rows_of(&token, prepared.id, encoded)?;
-        let pieces = token.pieces.iter().zip(rows).enumerate();
-        let calls = pieces.map(|(index, (piece, rows))| self.commit_piece(prepared.id, index, piece, rows));
-        let calls: Vec<_> = calls.collect();
-        // To the end, also past a fault: each piece that is there need not be sent again.
-        let outcomes: Vec<Result<CommitOutcome, Fault>> = stream::iter(calls).buffered(PIECES_AT_ONCE).collect().await;
-        let outcomes: Vec<CommitOutcome> = outcomes.into_iter().collect::<Result<_, _>>()?;
+        let outcomes = match &self.destination {
+            Destination::Folder(folder) => folder.commit(prepared.id, &token, &rows).await?,
+            Destination::Bucket(bucket) => {
+                let pieces = token.pieces.iter().zip(rows);
+                let calls: Vec<_> = pieces.map(|(piece, rows)| bucket.commit(prepared.id, piece, rows)).collect();
+                // To the end, also past a fault: each piece that is there need not be sent again.
+                let outcomes: Vec<_> = stream::iter(calls).buffered(PIECES_AT_ONCE).collect().await;
+                outcomes.into_iter().collect::<Result<Vec<_>, Fault>>()?
+            }
+        };
         let first_of = |outcome: CommitOutcome| outcomes.contains(&outcome).then_some(outcome);
         let unfinished = first_of(CommitOutcome::NeedsRows).or_else(|| first_of(CommitOutcome::Committed));
         Ok(unfinished.unwrap_or(CommitOutcome::AlreadyCommitted))
@@ -108,10 +130,12 @@ impl Sink for ObjectStoreSink {
 
     async fn abort(&self, prepared: &Prepared) -> Result<(), Fault> {
         let token = Token::read(prepared, &self.identity)?;
-        for (index, piece) in token.pieces.iter().enumerate() {
-            match &self.destination {
-                Destination::Folder(folder) => folder.abort(prepared.id, index)?,
-                Destination::Bucket(bucket) => bucket.abort(prepared.id, piece).await?,
+        match &self.destination {
+            Destination::Folder(folder) => folder.abort(prepared.id, token.pieces.len())?,
+            Destination::Bucket(bucket) => {
+                for piece in &token.pieces {
+                    bucket.abort(prepared.id, piece).await?;
+                }
             }
         }
         Ok(())
@@ -127,30 +151,6 @@ impl Sink for ObjectStoreSink {
 
     async fn examine(&self) -> Vec<Finding> {
         examine::examine(&self.destination).await
-    }
-}
-
-impl ObjectStoreSink {
-    async fn prepare_piece(&self, id: BatchId, index: usize, piece: &Piece) -> Result<PieceToken, Fault> {
-        let mut token = PieceToken::new(id, &piece.name, piece.rows, piece.len() as u64, checksum(piece));
-        match &self.destination {
-            Destination::Folder(folder) => folder.prepare(id, index, piece)?,
-            Destination::Bucket(bucket) => token.upload = bucket.prepare(id, piece, &token).await?,
-        }
-        Ok(token)
-    }
-
-    async fn commit_piece(
-        &self,
-        id: BatchId,
-        index: usize,
-        token: &PieceToken,
-        rows: Option<&Piece>,
-    ) -> Result<CommitOutcome, Fault> {
-        match &self.destination {
-            Destination::Folder(folder) => folder.commit(id, index, token, rows),
-            Destination::Bucket(bucket) => bucket.commit(id, token, rows).await,
-        }
     }
 }
 

@@ -87,7 +87,10 @@ pub const MEANINGS: &[(&str, &str)] = &[
     ("partition_by", "folders from the record itself, e.g. dt={created_at:%Y-%m-%d}/country={country}; default none"),
     ("key", "object name below them: {topic} {partition} {connector} {shard} {batch} {column}; default {batch}"),
     ("file.type", "parquet (default) or ndjson"),
-    ("file.compression", "parquet: zstd (default), snappy, lz4, none; ndjson: gzip (default), zstd, none"),
+    (
+        "file.compression",
+        "parquet: zstd (default; small files: snappy), snappy, lz4, none; ndjson: gzip (default), zstd, none",
+    ),
     ("file.level", "of parquet with zstd: 1 (default) to 19"),
     ("multipart_bytes_min", "objects from this size on are staged as multipart uploads; default 5242880"),
     ("pieces_max", "objects that one batch may fall into; default 1000"),

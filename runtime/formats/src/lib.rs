@@ -28,13 +28,19 @@
 //! `not-an-object`, `too-deep`, `wrong-type`, `out-of-range`, `missing-required`, `unknown-field`. A record that has
 //! several faults is rejected for the first that is met. Messages name fields, never values.
 
+//!
+//! A filtered model (`Model::filtered`) skips what it leaves out, whatever stands there, and delivers a hashed VARCHAR
+//! as the lower-case hexadecimal SHA-256 of its UTF-8 bytes; null stays null.
+//!
+//! [`FieldPath`] finds one scalar of a raw record, for routing, without reading the rest.
+
 mod json;
 pub mod ndjson;
 pub mod parquet;
 mod reject;
 mod schema;
 
-pub use json::{DEPTH_MAX, JsonDecoder, RECORD_BYTES_MAX};
+pub use json::{DEPTH_MAX, FieldPath, FieldPathError, JsonDecoder, RECORD_BYTES_MAX};
 pub use ndjson::{NdjsonCompression, NdjsonOptions};
 pub use parquet::{ParquetCompression, ParquetOptions};
 pub use schema::is_json;

@@ -5,6 +5,7 @@ mod common;
 use arrow_array::{Array, RecordBatch, cast::AsArray};
 use common::{batch, decode, model};
 use outflow_api::{Model, UnknownFields};
+use outflow_formats::FieldPath;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -137,6 +138,39 @@ fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![tokens, within, cut, changed, prop::collection::vec(any::<u8>(), 0..64)]
 }
 
+/// An object that may have a field more than once, as may the objects in it.
+fn any_repeating_record() -> impl Strategy<Value = String> {
+    let fields = || prop::collection::vec((any_key(), any_value()), 0..5);
+    let inner = prop_oneof![any_value().prop_map(|value| vec![(String::new(), value)]), fields()];
+    let dice = prop::collection::vec(any::<u8>(), 0..200);
+    (prop::collection::vec((any_key(), any::<bool>(), inner), 0..6), dice).prop_map(|(members, dice)| {
+        let dice = &mut dice.into_iter().cycle();
+        let object = |fields: Vec<(String, String)>, dice: &mut dyn Iterator<Item = u8>| {
+            let field = |(name, value): (String, String)| {
+                let mut out = String::new();
+                spelled(&Value::from(name), &mut &mut *dice, &mut out);
+                format!("{out}:{value}")
+            };
+            format!("{{{}}}", fields.into_iter().map(field).collect::<Vec<_>>().join(","))
+        };
+        let text = |value: &Value, dice: &mut dyn Iterator<Item = u8>| {
+            let mut out = String::new();
+            spelled(value, &mut &mut *dice, &mut out);
+            out
+        };
+        let mut fields = Vec::new();
+        for (name, nested, inner) in members {
+            let inner: Vec<_> = inner.iter().map(|(name, value)| (name.clone(), text(value, dice))).collect();
+            let value = match (nested, inner.first()) {
+                (false, Some((_, value))) => value.clone(),
+                _ => object(inner, dice),
+            };
+            fields.push((name, value));
+        }
+        object(fields, dice)
+    })
+}
+
 /// What serde_json makes of it; a number that no double holds is JSON all the same.
 fn is_json_object(bytes: &[u8]) -> bool {
     match serde_json::from_slice::<Value>(bytes) {
@@ -191,6 +225,46 @@ proptest! {
         prop_assert_eq!(read(1), wanted.remove("b").unwrap_or_default());
         let unknown = if wanted.is_empty() { Value::Null } else { Value::Object(wanted) };
         prop_assert_eq!(read(2), unknown);
+    }
+
+    #[test]
+    fn a_path_finds_the_scalar_that_serde_reads(
+        text in prop_oneof![any_record(), any_repeating_record()],
+        path in prop::sample::select(vec!["a", "b", "s", "c.a", "a.b", "n.a", "a.a.a", "b.c.n"])
+    ) {
+        let record: Value = serde_json::from_str(&text).expect("records are objects");
+        let wanted = path.split('.').try_fold(&record, |value, step| value.get(step));
+        let wanted = wanted.filter(|value| !value.is_null() && !value.is_object() && !value.is_array());
+        let found = FieldPath::parse(path).expect("a path").find(text.as_bytes()).map(|found| found.into_owned());
+        let found = found.map(|found| match wanted {
+            Some(Value::String(_)) => Value::from(String::from_utf8(found).expect("text")),
+            _ => serde_json::from_slice(&found).expect("numbers and booleans stay as they are"),
+        });
+        prop_assert_eq!(found.as_ref(), wanted, "{}", text);
+    }
+
+    #[test]
+    fn a_path_finds_what_the_decoder_reads(
+        text in any_repeating_record(), path in prop::sample::select(vec!["a", "c.n"])
+    ) {
+        let column = format!("x={path} VARCHAR");
+        let decoded = decode(&model(&[&column]), &[text.as_bytes()]);
+        if let Some(batch) = decoded.batches.first() {
+            let found = FieldPath::parse(path).expect("a path").find(text.as_bytes());
+            prop_assert_eq!(found.as_deref(), text_at(batch, 0, 0).map(str::as_bytes), "{}", text);
+        }
+    }
+
+    #[test]
+    fn a_path_looks_for_its_field_in_any_bytes(
+        bytes in any_bytes(), path in prop::sample::select(vec!["a", "a.b", "é"])
+    ) {
+        let found = FieldPath::parse(path).expect("a path").find(&bytes).map(|found| found.into_owned());
+        if let Ok(record) = serde_json::from_slice::<Value>(&bytes)
+            && let Some(Value::String(text)) = path.split('.').try_fold(&record, |value, step| value.get(step))
+        {
+            prop_assert_eq!(found, Some(text.clone().into_bytes()));
+        }
     }
 
     #[test]

@@ -64,7 +64,8 @@ fn read(file: Bytes) -> RecordBatch {
     concat_batches(&batches[0].schema(), &batches).expect("one schema")
 }
 
-const COMPRESSIONS: [ParquetCompression; 4] = [
+const COMPRESSIONS: [ParquetCompression; 5] = [
+    ParquetCompression::Automatic,
     ParquetCompression::Zstd { level: 3 },
     ParquetCompression::Snappy,
     ParquetCompression::Lz4,
@@ -131,6 +132,20 @@ fn encodings_follow_the_values_and_small_files_stay_cheap() {
     let small = metadata(100);
     assert!(small.iter().all(|column| column.compression() == Compression::SNAPPY));
     assert!(small.iter().all(|column| column.dictionary_page_offset().is_none()));
+}
+
+#[test]
+fn a_compression_that_was_asked_for_is_kept_in_small_files() {
+    let codec = |compression: ParquetCompression, count: usize| {
+        let options = ParquetOptions { compression, ..ParquetOptions::default() };
+        let file = parquet::encode(&[events(count)], &options).expect("encodes");
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).expect("a Parquet file");
+        builder.metadata().row_group(0).column(0).compression()
+    };
+    assert!(matches!(codec(ParquetCompression::Zstd { level: 1 }, 10), Compression::ZSTD(_)));
+    assert_eq!(codec(ParquetCompression::None, 10), Compression::UNCOMPRESSED);
+    assert_eq!(codec(ParquetCompression::Automatic, parquet::SMALL_FILE_ROWS - 1), Compression::SNAPPY);
+    assert!(matches!(codec(ParquetCompression::Automatic, parquet::SMALL_FILE_ROWS), Compression::ZSTD(_)));
 }
 
 #[test]

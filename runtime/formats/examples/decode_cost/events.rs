@@ -21,8 +21,10 @@ impl Events {
             sql_type: SqlType::parse(sql_type).expect("a valid type"),
             path: path.split('.').map(str::to_owned).collect(),
             required: false,
+            hashed: Vec::new(),
         };
-        Model { columns: self.columns.iter().map(column).collect(), unknown: UnknownFields::Ignore, lineage: true }
+        let columns = self.columns.iter().map(column).collect();
+        Model { columns, unknown: UnknownFields::Ignore, lineage: true, skipped: Vec::new() }
     }
 
     pub fn write(&self, count: u64) -> Vec<String> {

@@ -11,6 +11,7 @@ use arrow_array::{
 };
 use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer};
 use outflow_api::SqlType;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// A column while it grows. Every kind can be cut back to any length it had, which is how a rejected record leaves no
@@ -20,9 +21,15 @@ pub enum Column {
     Double(Values<f64>),
     Boolean(Flags),
     Text(Text),
+    /// Texts that nobody may read, each as its SHA-256.
+    Hashed(Text),
     Date(Values<i32>),
     Timestamp(Values<i64>),
-    Decimal { values: Values<i128>, precision: u8, scale: u8 },
+    Decimal {
+        values: Values<i128>,
+        precision: u8,
+        scale: u8,
+    },
     Struct(StructColumn),
     List(Box<ListColumn>),
     Map(Box<MapColumn>),
@@ -157,6 +164,16 @@ impl Column {
         }
     }
 
+    /// From its first value on, the texts at `path` become hashes. `path` leads to a VARCHAR: the model was checked.
+    pub fn hash(&mut self, path: &[String]) {
+        match (self, path) {
+            (Column::Struct(column), [name, rest @ ..]) => column.member(name).hash(rest),
+            (Column::List(list), _) => list.items.hash(path),
+            (Column::Map(map), _) => map.values.hash(path),
+            (column, _) => *column = Column::Hashed(Text::new()),
+        }
+    }
+
     #[inline]
     pub fn len(&self) -> usize {
         self.nulls().len()
@@ -173,7 +190,9 @@ impl Column {
             Column::Integer(Values { nulls, .. }) | Column::Timestamp(Values { nulls, .. }) => nulls,
             Column::Double(Values { nulls, .. }) => nulls,
             Column::Boolean(Flags { nulls, .. }) => nulls,
-            Column::Text(Text { nulls, .. }) | Column::Json(Text { nulls, .. }) => nulls,
+            Column::Text(Text { nulls, .. })
+            | Column::Hashed(Text { nulls, .. })
+            | Column::Json(Text { nulls, .. }) => nulls,
             Column::Date(Values { nulls, .. }) => nulls,
             Column::Decimal { values: Values { nulls, .. }, .. } => nulls,
             Column::Struct(StructColumn { nulls, .. }) => nulls,
@@ -187,7 +206,7 @@ impl Column {
             Column::Integer(values) | Column::Timestamp(values) => values.push_null(),
             Column::Double(values) => values.push_null(),
             Column::Boolean(flags) => flags.push(None),
-            Column::Text(text) | Column::Json(text) => text.push_null(),
+            Column::Text(text) | Column::Hashed(text) | Column::Json(text) => text.push_null(),
             Column::Date(values) => values.push_null(),
             Column::Decimal { values, .. } => values.push_null(),
             Column::Struct(column) => column.push_null(),
@@ -205,7 +224,7 @@ impl Column {
                 flags.values.truncate(length);
                 flags.nulls.truncate(length);
             }
-            Column::Text(text) | Column::Json(text) => text.truncate(length),
+            Column::Text(text) | Column::Hashed(text) | Column::Json(text) => text.truncate(length),
             Column::Date(values) => values.truncate(length),
             Column::Decimal { values, .. } => values.truncate(length),
             Column::Struct(column) => column.truncate(length),
@@ -221,7 +240,7 @@ impl Column {
             Column::Double(values) => make_room(&mut values.values, ratio),
             Column::Date(values) => make_room(&mut values.values, ratio),
             Column::Decimal { values, .. } => make_room(&mut values.values, ratio),
-            Column::Text(text) | Column::Json(text) => text.make_room(ratio),
+            Column::Text(text) | Column::Hashed(text) | Column::Json(text) => text.make_room(ratio),
             Column::Struct(column) => column.make_room(ratio),
             Column::List(list) => list.make_room(ratio),
             Column::Map(map) => map.make_room(ratio),
@@ -244,6 +263,7 @@ impl Column {
                 let string = scanner.string()?;
                 text.push_with(|out| string.append_to(out));
             }
+            (Column::Hashed(text), b'"') => push_hash(text, scanner)?,
             (Column::Integer(values), b'-' | b'0'..=b'9') => values.push(number::read_integer(scanner, "BIGINT")?),
             (Column::Double(values), b'-' | b'0'..=b'9') => values.push(number::read_double(scanner)?),
             (Column::Decimal { values, precision, scale }, b'-' | b'0'..=b'9') => {
@@ -284,7 +304,7 @@ impl Column {
             Column::Integer(_) => "BIGINT".to_owned(),
             Column::Double(_) => "DOUBLE".to_owned(),
             Column::Boolean(_) => "BOOLEAN".to_owned(),
-            Column::Text(_) => "VARCHAR".to_owned(),
+            Column::Text(_) | Column::Hashed(_) => "VARCHAR".to_owned(),
             Column::Date(_) => "DATE as a string YYYY-MM-DD".to_owned(),
             Column::Timestamp(_) => "TIMESTAMP as an RFC 3339 string or milliseconds since 1970".to_owned(),
             Column::Decimal { precision, scale, .. } => format!("DECIMAL({precision},{scale})"),
@@ -308,7 +328,7 @@ impl Column {
             Column::Boolean(Flags { mut values, mut nulls }) => {
                 Arc::new(BooleanArray::new(values.finish(), nulls.finish()))
             }
-            Column::Text(text) | Column::Json(text) => Arc::new(text.finish()),
+            Column::Text(text) | Column::Hashed(text) | Column::Json(text) => Arc::new(text.finish()),
             Column::Date(values) => {
                 let (values, nulls) = values.finish();
                 Arc::new(Date32Array::new(values.into(), nulls))
@@ -351,6 +371,15 @@ pub fn wrong_type(expected: impl std::fmt::Display, scanner: &mut Scanner) -> Bo
 fn with_string<T>(scanner: &mut Scanner, read: impl FnOnce(&str) -> Step<T>) -> Step<T> {
     let string = scanner.string()?;
     if string.escaped { read(&string.to_text()) } else { read(string.raw) }
+}
+
+fn push_hash(text: &mut Text, scanner: &mut Scanner) -> Step {
+    let hash = with_string(scanner, |text| Ok(Sha256::digest(text.as_bytes())))?;
+    text.push_with(|out| {
+        let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
+        out.extend(hash.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    });
+    Ok(())
 }
 
 fn decimal_in_string(scanner: &mut Scanner, precision: u8, scale: u8) -> Step<i128> {

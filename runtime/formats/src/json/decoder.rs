@@ -16,6 +16,9 @@ pub const RECORD_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// more bytes or items than the records it was read from, and the few of `_unknown`'s own.
 const BATCH_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
+/// A hash has 64 bytes, and the shortest record or item that holds a text to be hashed has 8: `{"":""},`.
+const HASH_GROWS_BY: usize = 8;
+
 /// After so many rows the room that the others will need is known well enough. To grow by doubling would touch three
 /// times as many fresh pages, and the kernel clears each: a third of all the time that decoding takes.
 const ROWS_BEFORE_ROOM: usize = 256;
@@ -31,13 +34,16 @@ pub struct JsonDecoder {
     root: Group,
     schema: SchemaRef,
     topics: HashMap<TopicId, String>,
+    batch_bytes_max: usize,
 }
 
 impl JsonDecoder {
     /// `topics` names every topic that rows will come from; only models with lineage need it.
     pub fn new(model: &Model, topics: &[(TopicId, String)]) -> Result<JsonDecoder, Fault> {
         shape::check(model)?;
+        let hashes = model.columns.iter().any(|column| !column.hashed.is_empty());
         Ok(JsonDecoder {
+            batch_bytes_max: if hashes { BATCH_BYTES_MAX / HASH_GROWS_BY / 2 } else { BATCH_BYTES_MAX },
             model: model.clone(),
             root: Group::of(model),
             schema: shape::schema(model),
@@ -54,7 +60,7 @@ impl JsonDecoder {
     fn part(&self, bytes_ahead: usize) -> Part<'_> {
         let lineage = self.model.lineage.then(|| Lineage::new(&self.topics));
         let columns = Columns::new(&self.model, &self.root);
-        Part { columns, lineage, rows: 0, bytes: 0, bytes_ahead: bytes_ahead.min(BATCH_BYTES_MAX) }
+        Part { columns, lineage, rows: 0, bytes: 0, bytes_ahead: bytes_ahead.min(self.batch_bytes_max) }
     }
 }
 
@@ -98,7 +104,7 @@ impl Decoder for JsonDecoder {
         let mut part = self.part(ahead);
         for (index, record) in rows.iter().enumerate() {
             let bytes = record.value.map_or(0, <[u8]>::len);
-            if part.bytes + bytes.min(RECORD_BYTES_MAX) > BATCH_BYTES_MAX {
+            if part.bytes + bytes.min(RECORD_BYTES_MAX) > self.batch_bytes_max {
                 decoded.batches.push(self.batch(std::mem::replace(&mut part, self.part(ahead))));
             }
             ahead -= bytes;

@@ -1,7 +1,9 @@
 //! Raw JSON records → columns, in one pass over the bytes.
 
+mod blocks;
 mod column;
 mod decoder;
+mod field_path;
 mod keys;
 mod lineage;
 mod nested;
@@ -12,4 +14,5 @@ mod shape;
 mod time;
 
 pub use decoder::{JsonDecoder, RECORD_BYTES_MAX};
+pub use field_path::{FieldPath, FieldPathError};
 pub use scanner::DEPTH_MAX;

@@ -24,7 +24,7 @@ pub struct ListColumn {
     element: FieldRef,
     /// One more than there are values.
     ends: Vec<i32>,
-    items: Column,
+    pub items: Column,
     pub nulls: NullBufferBuilder,
 }
 
@@ -32,7 +32,7 @@ pub struct MapColumn {
     entries: FieldRef,
     ends: Vec<i32>,
     names: Text,
-    values: Column,
+    pub values: Column,
     pub nulls: NullBufferBuilder,
 }
 
@@ -48,6 +48,11 @@ impl StructColumn {
             members: fields.iter().map(|field| Column::new(&field.sql_type)).collect(),
             nulls: NullBufferBuilder::new(0),
         }
+    }
+
+    pub fn member(&mut self, name: &str) -> &mut Column {
+        let index = self.fields.iter().position(|field| field.name() == name);
+        &mut self.members[index.expect("the model was checked: a hashed field is there")]
     }
 
     /// At an opening brace. Fields that nobody declared are skipped; of a repeated one the last counts.

@@ -63,10 +63,16 @@ impl Slot {
     }
 }
 
+fn column(declared: &outflow_api::Column) -> Column {
+    let mut column = Column::new(&declared.sql_type);
+    declared.hashed.iter().for_each(|path| column.hash(path));
+    column
+}
+
 impl Columns {
     pub fn new(model: &Model, root: &Group) -> Columns {
         Columns {
-            columns: model.columns.iter().map(|column| Column::new(&column.sql_type)).collect(),
+            columns: model.columns.iter().map(column).collect(),
             required: (0..model.columns.len()).filter(|index| model.columns[*index].required).collect(),
             root: Level::new(root),
             strangers: Strangers { policy: model.unknown, gathered: Vec::new(), kept: Text::new() },
@@ -150,7 +156,10 @@ fn read_slot(slot: &mut Slot, columns: &mut [Column], row: usize, scanner: &mut 
         scanner.at = start;
         columns[*column].append(scanner)?;
     }
-    let Some(within) = &mut slot.within else { return Ok(()) };
+    let Some(within) = &mut slot.within else {
+        // What nobody reads was left out of the model.
+        return if slot.columns.is_empty() { scanner.value().map(drop) } else { Ok(()) };
+    };
     scanner.at = start;
     match scanner.peek() {
         Some(b'{') => read_level(within, columns, row, scanner, None),

@@ -31,6 +31,42 @@ fn ends_plain_text(word: u64) -> u64 {
     (quote | backslash | control) & HIGHS
 }
 
+/// How many bytes come before the next quote, backslash or control character, or the end.
+#[inline]
+pub fn plain_bytes(bytes: &[u8]) -> usize {
+    // Most texts end soon; blocks are for the long ones. The compiler makes a few vector instructions of a block; they
+    // say whether there is an end, not where.
+    let (mut at, ended) = plain_words(bytes, 0, 2);
+    if ended {
+        return at;
+    }
+    while let Some(block) = bytes[at..].first_chunk::<16>() {
+        if block.iter().fold(false, |end, byte| end | (*byte < b' ') | (*byte == b'"') | (*byte == b'\\')) {
+            break;
+        }
+        at += block.len();
+    }
+    let (mut at, ended) = plain_words(bytes, at, usize::MAX);
+    while !ended && bytes.get(at).is_some_and(|byte| *byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
+        at += 1;
+    }
+    at
+}
+
+/// Counts whole words of plain text, and up to the end of it if that comes.
+#[inline]
+fn plain_words(bytes: &[u8], mut at: usize, words: usize) -> (usize, bool) {
+    for _ in 0..words {
+        let Some(word) = bytes[at..].first_chunk::<8>() else { return (at, false) };
+        let ends = ends_plain_text(u64::from_le_bytes(*word));
+        if ends != 0 {
+            return (at + (ends.trailing_zeros() / 8) as usize, true);
+        }
+        at += word.len();
+    }
+    (at, false)
+}
+
 impl<'a> Scanner<'a> {
     pub fn new(text: &'a str) -> Scanner<'a> {
         Scanner { text, at: 0, depth: 0 }
@@ -187,42 +223,7 @@ impl<'a> Scanner<'a> {
     /// Moves to the next quote, backslash or control character, or the end.
     #[inline]
     fn plain(&mut self) {
-        let bytes = self.text.as_bytes();
-        // Most texts end soon; blocks are for the long ones. The compiler makes a few vector instructions of a block;
-        // they say whether there is an end, not where.
-        if self.ends_within_words(2) {
-            return;
-        }
-        while let Some(block) = bytes[self.at..].first_chunk::<16>() {
-            if block.iter().fold(false, |end, byte| end | (*byte < b' ') | (*byte == b'"') | (*byte == b'\\')) {
-                break;
-            }
-            self.at += block.len();
-        }
-        if self.ends_within_words(usize::MAX) {
-            return;
-        }
-        while let Some(byte) = bytes.get(self.at) {
-            if *byte < b' ' || matches!(byte, b'"' | b'\\') {
-                return;
-            }
-            self.at += 1;
-        }
-    }
-
-    /// Moves over whole words of plain text, and to the end of it if that comes.
-    #[inline]
-    fn ends_within_words(&mut self, words: usize) -> bool {
-        for _ in 0..words {
-            let Some(word) = self.rest().first_chunk::<8>() else { return false };
-            let ends = ends_plain_text(u64::from_le_bytes(*word));
-            if ends != 0 {
-                self.at += (ends.trailing_zeros() / 8) as usize;
-                return true;
-            }
-            self.at += word.len();
-        }
-        false
+        self.at += plain_bytes(self.rest());
     }
 
     fn string_with_escapes(&mut self, start: usize) -> Step<Quoted<'a>> {

@@ -23,7 +23,7 @@ pub struct Group {
 #[derive(Debug)]
 pub struct Place {
     pub name: String,
-    /// Columns that are this field's value.
+    /// Columns that are this field's value; none, and nothing within, where the model skips it.
     pub columns: Vec<usize>,
     pub within: Option<Group>,
 }
@@ -35,6 +35,9 @@ impl Group {
             let (last, parents) = column.path.split_last().expect("checked: no path is empty");
             let group = parents.iter().fold(&mut root, |group, name| group.place(name).within.get_or_insert_default());
             group.place(last).columns.push(index);
+        }
+        for name in &model.skipped {
+            root.place(name);
         }
         root
     }
@@ -89,8 +92,21 @@ pub fn check(model: &Model) -> Result<(), Fault> {
         if let Some(wrong) = wrong_type(&column.sql_type) {
             return refuse(format!("column {name:?}: {wrong}"));
         }
+        if let Some(path) = column.hashed.iter().find(|path| !is_text(&column.sql_type, path)) {
+            return refuse(format!("column {name:?} has no VARCHAR at {:?} that could be hashed", path.join(".")));
+        }
     }
     Ok(())
+}
+
+fn is_text(sql_type: &SqlType, path: &[String]) -> bool {
+    match path {
+        [] => *sql_type == SqlType::Varchar,
+        [name, rest @ ..] => {
+            let field = sql_type.fields().iter().find(|field| field.name == *name);
+            field.is_some_and(|field| is_text(&field.sql_type, rest))
+        }
+    }
 }
 
 /// Types made by hand may be what the type parser refuses.

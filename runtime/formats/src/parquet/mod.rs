@@ -13,8 +13,11 @@ use parquet::{
     file::properties::{EnabledStatistics, WriterProperties},
 };
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ParquetCompression {
+    /// Zstd of level 1, and Snappy in small files: see [`SMALL_FILE_ROWS`].
+    #[default]
+    Automatic,
     /// Levels 1 to 22.
     Zstd {
         level: u8,
@@ -38,7 +41,7 @@ pub struct ParquetOptions {
 impl Default for ParquetOptions {
     fn default() -> ParquetOptions {
         ParquetOptions {
-            compression: ParquetCompression::Zstd { level: 1 },
+            compression: ParquetCompression::default(),
             row_group_rows: 1_000_000,
             row_group_bytes: 128 * 1024 * 1024,
         }
@@ -46,8 +49,8 @@ impl Default for ParquetOptions {
 }
 
 /// Files with fewer rows are small: to set up zstd, dictionaries and an offset index for each of their columns would
-/// cost several times what their rows cost. They have none of these, and Snappy where zstd was asked for: readers
-/// take the codec from each column's own header.
+/// cost several times what their rows cost, and from here on saves two fifths of the bytes. They have none of these;
+/// zstd they have where it was asked for.
 pub const SMALL_FILE_ROWS: usize = 3_000;
 
 /// One file of all batches, which share a schema. No rows make a file that has the schema and no rows.
@@ -74,10 +77,9 @@ pub fn encode(batches: &[RecordBatch], options: &ParquetOptions) -> Result<Bytes
 fn properties(batches: &[RecordBatch], rows: usize, options: &ParquetOptions) -> Result<WriterProperties, Fault> {
     let small = rows < SMALL_FILE_ROWS;
     let compression = match options.compression {
-        ParquetCompression::Zstd { level } => {
-            let level = zstd_level(level)?;
-            if small { Compression::SNAPPY } else { Compression::ZSTD(level) }
-        }
+        ParquetCompression::Automatic if small => Compression::SNAPPY,
+        ParquetCompression::Automatic => Compression::ZSTD(zstd_level(1)?),
+        ParquetCompression::Zstd { level } => Compression::ZSTD(zstd_level(level)?),
         ParquetCompression::Snappy => Compression::SNAPPY,
         ParquetCompression::Lz4 => Compression::LZ4_RAW,
         ParquetCompression::None => Compression::UNCOMPRESSED,

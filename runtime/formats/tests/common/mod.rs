@@ -19,9 +19,10 @@ pub fn model(columns: &[&str]) -> Model {
             sql_type: SqlType::parse(sql_type).expect("a valid type"),
             path: path.split('.').map(str::to_owned).collect(),
             required,
+            hashed: Vec::new(),
         }
     });
-    Model { columns: columns.collect(), unknown: UnknownFields::Ignore, lineage: false }
+    Model { columns: columns.collect(), unknown: UnknownFields::Ignore, lineage: false, skipped: Vec::new() }
 }
 
 pub fn rows(values: &[Option<&[u8]>]) -> Rows {
