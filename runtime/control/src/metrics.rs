@@ -11,8 +11,9 @@ const CODES_MAX: usize = 50;
 
 type Reading = fn(&ConnectorStatus) -> u64;
 
-const COUNTERS: [(&str, &str, Reading); 6] = [
+const COUNTERS: [(&str, &str, Reading); 7] = [
     ("outflow_records_read_total", "Records read from the source", |connector| connector.records_read),
+    ("outflow_records_unclaimed_total", "Records that no merchant claims", |connector| connector.records_unclaimed),
     ("outflow_rows_visible_total", "Rows revealed at the destination", |connector| connector.rows_visible),
     ("outflow_batches_visible_total", "Batches revealed at the destination", |connector| connector.batches_visible),
     ("outflow_bytes_visible_total", "Encoded bytes revealed at the destination", |connector| connector.bytes_visible),

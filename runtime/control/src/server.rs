@@ -1,6 +1,6 @@
-use crate::{Board, router::router};
+use crate::{Board, Steering, router::router};
 use outflow_api::{Blame, Fault};
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, time};
 
 /// How long requests that are under way may hold up a stop.
@@ -42,6 +42,7 @@ impl Control {
     pub async fn serve(
         self,
         board: Board,
+        steering: Arc<dyn Steering>,
         version: &'static str,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Fault> {
@@ -58,7 +59,7 @@ impl Control {
                 std::future::pending::<()>().await;
             }
         };
-        let server = axum::serve(self.listener, router(board, version)).with_graceful_shutdown(signal);
+        let server = axum::serve(self.listener, router(board, steering, version)).with_graceful_shutdown(signal);
         tracing::info!(address = %self.address, "listening");
         tokio::select! {
             served = server => served.map_err(|error| {

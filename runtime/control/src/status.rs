@@ -32,6 +32,8 @@ pub enum Phase {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct ConnectorStatus {
     pub records_read: u64,
+    /// Of those, records that no merchant claims.
+    pub records_unclaimed: u64,
     /// Revealed at the destination.
     pub rows_visible: u64,
     pub batches_visible: u64,
@@ -46,12 +48,15 @@ pub struct ConnectorStatus {
     /// The worst ones, if there are many: `lanes_parked` counts all.
     pub parked: Vec<ParkedLane>,
     pub lanes_parked: u64,
+    /// Lanes that read again what the live stream has passed.
+    pub lanes_behind: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct ParkedLane {
     pub lane: u32,
     pub shard: u32,
+    pub merchant: Option<String>,
     /// The fault's code and hint.
     pub code: String,
     pub hint: String,

@@ -1,11 +1,13 @@
 //! `outflow demo`: the daemon on the embedded cluster, fed with made-up shop events.
 
+mod broken;
 mod shop;
 
-use crate::{log, progress, run};
+use crate::{files, log, progress, run};
+use broken::Broken;
 use outflow_api::Cluster;
-use outflow_config::{Config, Log, LogFormat, SystemEnvironment};
-use outflow_driver::Status;
+use outflow_config::{Log, LogFormat};
+use outflow_driver::{Status, Steering};
 use outflow_local::LocalCluster;
 use shop::Shop;
 use std::{
@@ -46,32 +48,33 @@ pub fn demo(options: &Options) -> Result<(), Box<dyn Error>> {
     let folder = options.folder.as_path();
     fs::create_dir_all(folder.join("connectors"))?;
     let folder = folder.canonicalize()?;
-    let config = configure(&folder)?;
+    let (config, plans) = configure(&folder)?;
     log::start(&Log { level: "warn".into(), format: LogFormat::Text });
     let cluster = Arc::new(LocalCluster::open(folder.join("cluster"), SHARDS)?);
     let shop = Shop::open(&cluster, options.events)?;
     println!(
-        "Events of {} merchants, delivered to Parquet in {}",
+        "Events of {} merchants, delivered to Parquet in {}: all of them to lake/, and to each of merchants/ its orders",
         outflow_demo::MERCHANTS,
-        folder.join("lake").display()
+        folder.display()
     );
+    let broken = Broken::open(&folder, shop.made() + options.events / 2)?;
     println!("Stop it in any way (Ctrl-C, kill -9) and start it again: it goes on, nothing is lost or doubled.");
     if shop.made() > 0 {
         println!("Going on behind {} events of earlier starts.", shop.made());
     }
     let (stop, stopping) = watch::channel(false);
-    let status = Status::default();
+    let (status, steering) = (Status::default(), Steering::default());
     run::runtime()?.block_on(async {
         run::stop_on_signal(stop.clone())?;
         let (rate, made, making) = (options.rate, shop.counter(), stopping.clone());
-        let worker = run::work(&config, cluster as Arc<dyn Cluster>, status.clone(), stopping);
+        let worker = run::work(&config, plans, cluster as Arc<dyn Cluster>, status.clone(), steering.clone(), stopping);
         let watch = async {
             // Whoever does not own the folder must not write into it either.
             while status.summary().shards.is_empty() {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             let maker = tokio::task::spawn_blocking(move || shop.make(rate, &making));
-            let shown = show(&status, &made, maker).await;
+            let shown = show(&status, &made, maker, broken, &steering).await;
             let _ = stop.send(true);
             shown
         };
@@ -86,13 +89,13 @@ pub fn demo(options: &Options) -> Result<(), Box<dyn Error>> {
 }
 
 /// The files are written anew at each start, so they always fit the program; they are there to be read.
-fn configure(folder: &Path) -> Result<Config, Box<dyn Error>> {
+fn configure(folder: &Path) -> Result<files::Followed, Box<dyn Error>> {
     let worker = folder.join("outflow.yaml");
     fs::write(&worker, WORKER)?;
-    for (name, text) in outflow_demo::connector_files(&folder.join("lake")) {
+    for (name, text) in outflow_demo::config_files(folder) {
         fs::write(folder.join("connectors").join(name), text)?;
     }
-    Ok(outflow_config::load(&worker, outflow_registry::sinks(), &SystemEnvironment)?)
+    Ok(files::follow(worker, false)?)
 }
 
 /// A line a second, until everything that was made is visible.
@@ -100,6 +103,8 @@ async fn show(
     status: &Status,
     made: &shop::Counter,
     maker: tokio::task::JoinHandle<Result<(), outflow_api::Fault>>,
+    mut broken: Broken,
+    steering: &Steering,
 ) -> Result<(), outflow_api::Fault> {
     let started = Instant::now();
     let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -110,10 +115,14 @@ async fn show(
         let made_all = made.get();
         let batches: u64 = summary.connectors.values().map(|connector| connector.batches_visible).sum();
         println!(
-            "{:4} s   {made_all:>10} events made   {visible:>10} made visible by this start   {batches:>5} batches",
-            started.elapsed().as_secs()
+            "{:4} s   {made_all:>10} events made   {visible:>10} rows made visible by this start   {batches:>6} batches{}",
+            started.elapsed().as_secs(),
+            broken.told(&summary)
         );
-        if maker.is_finished() {
+        if made_all >= broken.mend_at() || maker.is_finished() {
+            broken.mend(steering).await?;
+        }
+        if maker.is_finished() && broken.is_served(steering).await {
             return maker.await.unwrap_or_else(|error| {
                 Err(outflow_api::Fault::halt("maker-died", "making events panicked: this is a bug").because(error))
             });
@@ -134,6 +143,10 @@ fn farewell(folder: &Path, status: &Status) {
     println!("             FROM read_parquet('{}/*/*/*.parquet', union_by_name = true) GROUP BY ALL\"", lake.display());
     println!(
         "  python3 -c \"import pyarrow.dataset as d; print(d.dataset('{}/orders').count_rows())\"",
+        lake.display()
+    );
+    println!(
+        "  duckdb -c \"SELECT count(*) FROM read_parquet('{}/merchants/1001/*.parquet')\"   # one merchant's",
         lake.display()
     );
     println!("\nHow it was configured: {}", folder.join("outflow.yaml").display());

@@ -1,17 +1,22 @@
-use crate::progress;
+use crate::{merchants::Merchants, progress};
 use outflow_api::Fault;
 use outflow_control::{
     Board, ConnectorStatus, Control, ParkedLane, PartitionStatus, Phase, ShardStatus, Status as Shown,
 };
 use outflow_driver::{Status, Summary};
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle, time::interval};
 
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 const PARKED_SHOWN_MAX: usize = 20;
 
 /// Binds at once, so that a taken port is an error at the start; answers until it is aborted.
-pub async fn start(address: SocketAddr, status: Status, stop: watch::Receiver<bool>) -> Result<JoinHandle<()>, Fault> {
+pub async fn start(
+    address: SocketAddr,
+    status: Status,
+    merchants: Merchants,
+    stop: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, Fault> {
     let control = Control::bind(address).await?;
     let board = Board::default();
     let published = board.clone();
@@ -24,7 +29,7 @@ pub async fn start(address: SocketAddr, status: Status, stop: watch::Receiver<bo
             }
         };
         tokio::select! {
-            served = control.serve(board, env!("CARGO_PKG_VERSION"), std::future::pending()) => {
+            served = control.serve(board, Arc::new(merchants), env!("CARGO_PKG_VERSION"), std::future::pending()) => {
                 if let Err(fault) = served {
                     tracing::error!(code = fault.code, %fault, "no more health and metrics");
                 }
@@ -42,18 +47,27 @@ fn shown(summary: &Summary, is_draining: bool) -> Shown {
         None if summary.shards.is_empty() => Phase::Starting,
         None => Phase::Running,
     };
-    let connectors = summary.connectors.iter().map(|(name, of)| {
+    // Also those of which nothing was read yet.
+    let names: BTreeSet<&String> = summary.topics.keys().chain(summary.connectors.keys()).collect();
+    let connectors = names.into_iter().map(|name| {
+        let of = summary.connectors.get(name).cloned().unwrap_or_default();
+        let lanes = summary.shards.values().filter_map(|shard| shard.lanes.get(name));
+        let (lanes_parked, lanes_behind) =
+            lanes.fold((0, 0), |(parked, behind), lanes| (parked + lanes.parked, behind + lanes.behind));
         let parked =
-            summary.shards.iter().flat_map(|(shard, status)| status.lanes.iter().map(move |lane| (shard.0, lane)));
-        let parked = parked.filter(|(_, lane)| lane.connector == *name).filter_map(|(shard, lane)| {
-            let (code, hint) = lane.parked.clone()?;
-            Some(ParkedLane { lane: lane.lane, shard, code, hint })
+            summary.shards.iter().flat_map(|(shard, status)| status.parked.iter().map(move |lane| (shard.0, lane)));
+        let parked = parked.filter(|(_, lane)| lane.connector == *name).take(PARKED_SHOWN_MAX);
+        let parked = parked.map(|(shard, lane)| ParkedLane {
+            lane: lane.lane,
+            shard,
+            merchant: lane.merchant.clone(),
+            code: lane.code.clone(),
+            hint: lane.hint.clone(),
         });
-        let mut parked: Vec<_> = parked.collect();
-        let lanes_parked = parked.len() as u64;
-        parked.truncate(PARKED_SHOWN_MAX);
+        let parked = parked.collect();
         let status = ConnectorStatus {
             records_read: of.records_read,
+            records_unclaimed: of.records_unclaimed,
             rows_visible: of.rows_visible,
             batches_visible: of.batches_visible,
             bytes_visible: of.bytes_visible,
@@ -62,6 +76,7 @@ fn shown(summary: &Summary, is_draining: bool) -> Shown {
             retries: of.retries,
             parked,
             lanes_parked,
+            lanes_behind,
         };
         (name.clone(), status)
     });

@@ -2,11 +2,15 @@
 
 mod allocator;
 mod check;
+mod client;
 mod cluster;
 mod demo;
+mod files;
 mod health;
 mod log;
+mod merchants;
 mod opener;
+mod plan;
 mod progress;
 mod run;
 
@@ -28,6 +32,9 @@ enum Command {
         /// The worker's file.
         #[arg(long, short, default_value = "outflow.yaml", env = "OUTFLOW_CONFIG")]
         config: PathBuf,
+        /// Also if these files were published before and others since: they are the newest again.
+        #[arg(long)]
+        publish_again: bool,
     },
     /// Check the configuration, and say what is wrong, where, and what is allowed.
     Check {
@@ -38,6 +45,10 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
+    /// See and steer the merchants of a running daemon.
+    Merchants(client::MerchantsOptions),
+    /// How many records are not visible yet, by connector.
+    Lag(client::LagOptions),
     /// Make shop events and deliver them to Parquet files in a folder: no Kafka, no cloud. Stop it in any way, start
     /// it again: it goes on.
     Demo(demo::Options),
@@ -46,8 +57,10 @@ enum Command {
 fn main() -> ExitCode {
     allocator::keep_pages();
     let result = match Arguments::parse().command {
-        Command::Run { config } => run::run(&config),
+        Command::Run { config, publish_again } => run::run(&config, publish_again),
         Command::Check { config, connect } => check::check(&config, connect),
+        Command::Merchants(options) => client::merchants(&options),
+        Command::Lag(options) => client::lag(&options),
         Command::Demo(options) => demo::demo(&options),
     };
     match result {

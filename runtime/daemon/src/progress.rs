@@ -53,13 +53,20 @@ pub fn lag_of(summary: &Summary, connector: &str) -> u64 {
     let partitions = summary.shards.values().flat_map(|shard| shard.partitions.values());
     let own = partitions.filter(|partition| topics.is_some_and(|topics| topics.contains(&partition.topic)));
     let ahead = own.filter_map(|partition| Some((partition.log?.next.0 - partition.floor.0).max(0) as u64));
-    let lanes = summary.shards.values().flat_map(|shard| &shard.lanes);
-    let owed = lanes.filter(|lane| lane.connector == connector).map(|lane| lane.owed);
+    let owed = summary.shards.values().filter_map(|shard| shard.lanes.get(connector)).map(|lanes| lanes.owed);
     ahead.chain(owed).sum()
 }
 
-/// Connector → code of what it is parked for.
-pub fn parked(summary: &Summary) -> BTreeMap<String, String> {
-    let lanes = summary.shards.values().flat_map(|shard| &shard.lanes);
-    lanes.filter_map(|lane| Some((lane.connector.clone(), lane.parked.as_ref()?.0.clone()))).collect()
+/// Connector → how many of its lanes are parked, and the code of one of them.
+pub fn parked(summary: &Summary) -> BTreeMap<String, (u64, String)> {
+    let mut parked: BTreeMap<String, (u64, String)> = BTreeMap::new();
+    for shard in summary.shards.values() {
+        for (connector, lanes) in shard.lanes.iter().filter(|(_, lanes)| lanes.parked > 0) {
+            parked.entry(connector.clone()).or_default().0 += lanes.parked;
+        }
+        for lane in &shard.parked {
+            parked.entry(lane.connector.clone()).or_default().1.clone_from(&lane.code);
+        }
+    }
+    parked
 }

@@ -1,7 +1,12 @@
-use crate::{cluster, health, log, opener, progress};
+use crate::{
+    cluster, files, health, log,
+    merchants::Merchants,
+    opener::{self, ConfiguredOpener},
+    progress,
+};
 use outflow_api::Cluster;
-use outflow_config::{Config, SystemEnvironment};
-use outflow_driver::{Status, Worker, WorkerSettings};
+use outflow_config::Config;
+use outflow_driver::{Plan, Status, Steering, Worker, WorkerSettings};
 use outflow_engine::Settings;
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
 use tokio::{
@@ -13,8 +18,9 @@ use tokio::{
 
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
-pub fn run(path: &Path) -> Result<(), Box<dyn Error>> {
-    let config = outflow_config::load(path, outflow_registry::sinks(), &SystemEnvironment)?;
+/// `publish_again`: also files that were published before and others since.
+pub fn run(path: &Path, publish_again: bool) -> Result<(), Box<dyn Error>> {
+    let (config, plans) = files::follow(path.to_owned(), publish_again)?;
     log::start(&config.worker.log);
     let cluster = cluster::open(&config)?;
     let (stop, stopping) = watch::channel(false);
@@ -23,7 +29,7 @@ pub fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         stop_on_signal(stop)?;
         let status = Status::default();
         let shown = tokio::spawn(progress::log(status.clone(), PROGRESS_EVERY));
-        let worked = work(&config, cluster, status.clone(), stopping).await;
+        let worked = work(&config, plans, cluster, status.clone(), Steering::default(), stopping).await;
         shown.abort();
         progress::summary(&status.summary());
         worked
@@ -57,14 +63,15 @@ pub fn stop_on_signal(stop: watch::Sender<bool>) -> Result<JoinHandle<()>, std::
 /// The daemon itself, until it is told to stop.
 pub async fn work(
     config: &Config,
+    plans: watch::Receiver<Arc<Plan>>,
     cluster: Arc<dyn Cluster>,
     status: Status,
+    steering: Steering,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error>> {
     let worker = &config.worker;
-    let listener = health::start(worker.rest, status.clone(), stop.clone()).await?;
-    let opener = Arc::new(opener::ConfiguredOpener::new(&config.connectors));
-    let plans = config.connectors.iter().map(opener::plan).collect();
+    let merchants = Merchants::new(steering.clone(), status.clone(), Arc::clone(&cluster));
+    let listener = health::start(worker.rest, status.clone(), merchants, stop.clone()).await?;
     let mut engine = Settings::new(Default::default());
     engine.replay_ms_max = worker.replay_distance_max.age.as_millis() as u64;
     engine.replay_offsets_max = worker.replay_distance_max.records as i64;
@@ -74,7 +81,9 @@ pub async fn work(
         cores: std::thread::available_parallelism().map_or(2, usize::from),
         drain_max: worker.drain_deadline,
     };
-    let result = Worker::new(cluster, opener, plans, settings, status).run(stop).await;
+    let opener = Arc::new(ConfiguredOpener::default());
+    let worker = Worker { cluster, opener, field: opener::field, plans, settings, status, steering };
+    let result = worker.run(stop).await;
     listener.abort();
     Ok(result?)
 }

@@ -1,7 +1,7 @@
 use fastrand::Rng;
 
 /// The first merchant's number; the others follow.
-const FIRST: u32 = 1001;
+pub const FIRST: u32 = 1001;
 const CURRENCIES: [&str; 6] = ["USD", "USD", "USD", "EUR", "GBP", "CAD"];
 
 /// Merchants by Zipf's law: the largest sells twice as much as the second, three times as much as the third.

@@ -4,18 +4,15 @@ use crate::{
     lanes::OpenLane,
     letters::{Cause, letter, letter_bytes},
     rows::{Kept, rows_of, split},
+    topology::Topology,
 };
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 use outflow_api::{
-    BatchId, Blame, DeadLetter, Encoded, Fault, Offset, OffsetRange, Origin, RecordView, Rows, SealedBatch, Shard,
-    TopicId, TopicPartition,
+    BatchId, Blame, DeadLetter, Decoded, Encoded, Fault, Offset, OffsetRange, Origin, RecordView, RejectedRow, Rows,
+    SealedBatch, Shard, TopicPartition,
 };
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::Hasher,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, hash::Hasher, sync::Arc};
 use twox_hash::XxHash64;
 
 pub(crate) type Covers = BTreeMap<TopicPartition, OffsetRange>;
@@ -30,7 +27,7 @@ pub(crate) struct Job {
     pub id: BatchId,
     pub shard: Shard,
     pub lane: OpenLane,
-    pub topics: HashMap<TopicId, Arc<str>>,
+    pub topology: Arc<Topology>,
     pub kept: Vec<Kept>,
     pub covers: Covers,
     /// Rejected before, their dead letters are out: counted as rejected, not sent again.
@@ -53,10 +50,6 @@ pub(crate) struct Made {
 struct CutAt(usize);
 
 impl Job {
-    pub fn with_rows(&self, kept: Vec<Kept>) -> Job {
-        Job { kept, ..self.clone() }
-    }
-
     pub fn make(mut self) -> Result<Made, Fault> {
         let mut rest = Vec::new();
         loop {
@@ -75,7 +68,10 @@ impl Job {
     }
 
     fn attempt(&self, rows: &Rows) -> Result<Result<Made, CutAt>, Fault> {
-        let decoded = self.lane.decoder.decode(rows);
+        let decoded = match self.lane.rejects {
+            Some((code, message)) => reject_all(rows, code, message),
+            None => self.lane.decoder.decode(rows),
+        };
         let mut causes: BTreeMap<usize, (&str, String)> =
             decoded.rejected.into_iter().map(|row| (row.index, (row.code, row.message))).collect();
         let mut batches = decoded.batches;
@@ -126,7 +122,7 @@ impl Job {
     }
 
     fn letter(&self, record: &RecordView<'_>, code: &str, message: &str) -> Result<DeadLetter, Fault> {
-        let topic = self.topics.get(&record.partition.topic).map_or("unknown", |name| name);
+        let topic = &*self.topology.name(record.partition.topic);
         let Some(to) = self.lane.dead_letters.as_deref() else {
             let (partition, offset) = (record.partition.partition, record.offset.0);
             let hint = format!(
@@ -182,7 +178,7 @@ impl Job {
             match survey.origins.last_mut().filter(|origin| origin.partition == record.partition) {
                 Some(origin) => origin.rows.end = row + 1,
                 None => survey.origins.push(Origin {
-                    topic: self.topics.get(&record.partition.topic).cloned().unwrap_or_else(|| "unknown".into()),
+                    topic: self.topology.name(record.partition.topic),
                     partition: record.partition,
                     covers: self.covers.get(&record.partition).copied().expect("rows lie within the covers"),
                     rows: row..row + 1,
@@ -192,6 +188,12 @@ impl Job {
         survey.hash = hash.finish();
         survey
     }
+}
+
+/// Of a lane whose rows belong to nobody (P30).
+fn reject_all(rows: &Rows, code: &'static str, message: &str) -> Decoded {
+    let rejected = (0..rows.len()).map(|index| RejectedRow { index, code, message: message.to_owned() });
+    Decoded { batches: Vec::new(), rejected: rejected.collect() }
 }
 
 struct Survey {

@@ -1,7 +1,8 @@
-//! The second reader: whatever has to be read again (debts, rows of a decided batch after a crash) goes through one
-//! thread and one source, one request after the other, so that catching up takes a bounded share of everything.
+//! The second reader: whatever is read beside the live stream (debts, runs, passes, rows of a decided batch after a
+//! crash) goes through one thread and one source, one piece after the other, so that catching up takes a bounded share
+//! of everything.
 
-use crate::{batch::Covers, memory::Budget, rows::Kept};
+use crate::{memory::Budget, rows::Kept};
 use outflow_api::{Fault, Offset, OffsetRange, RowSlice, Source, SourceEvent, TopicPartition};
 use std::{
     collections::BTreeMap,
@@ -10,46 +11,50 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// A request that sees no record for this long fails: its lane parks and tries again later.
+/// A piece of which no record comes for this long fails.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// The live stream comes first: while memory is short nothing is read beside it.
+const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Of one piece.
+const ROWS_MAX: usize = 20_000;
+const BYTES_MAX: usize = 4 << 20;
 
 #[derive(Clone)]
 pub(crate) struct CatchUp(mpsc::Sender<Request>);
 
 enum Request {
-    Read(ReadRequest),
+    Read {
+        partition: TopicPartition,
+        range: OffsetRange,
+        answer: oneshot::Sender<Result<Piece, Fault>>,
+    },
     Bounds {
         partitions: Vec<TopicPartition>,
         answer: oneshot::Sender<Result<BTreeMap<TopicPartition, OffsetRange>, Fault>>,
     },
 }
 
-struct ReadRequest {
-    ranges: Covers,
-    rows_max: u64,
-    bytes_max: u64,
-    answer: oneshot::Sender<Result<Reread, Fault>>,
-}
-
-/// What was read, and how far: a prefix of each range that was asked for.
-pub(crate) struct Reread {
+/// A prefix of the range that was asked for.
+pub(crate) struct Piece {
+    pub start: Offset,
     pub kept: Vec<Kept>,
-    pub covers: Covers,
+    pub next: Offset,
 }
 
 impl CatchUp {
-    pub fn start(mut source: Box<dyn Source>, budget: Budget) -> CatchUp {
+    pub fn start(source: Box<dyn Source>, budget: Budget) -> CatchUp {
         let (sender, requests) = mpsc::channel();
+        let mut reading = Reading { source, budget, at: None };
         let run = move || {
             while let Ok(request) = requests.recv() {
                 match request {
-                    Request::Read(request) => {
-                        let answer = read(source.as_mut(), &budget, &request);
-                        let _ = request.answer.send(answer);
+                    Request::Read { partition, range, answer } => {
+                        let _ = answer.send(reading.read(partition, range));
                     }
                     Request::Bounds { partitions, answer } => {
-                        let bounds = partitions.into_iter().map(|key| Ok((key, source.bounds(key)?))).collect();
-                        let _ = answer.send(bounds);
+                        let mut bound = |key| Ok((key, reading.source.bounds(key)?));
+                        let _ = answer.send(partitions.into_iter().map(&mut bound).collect());
                     }
                 }
             }
@@ -58,9 +63,9 @@ impl CatchUp {
         CatchUp(sender)
     }
 
-    pub async fn read(&self, ranges: Covers, rows_max: u64, bytes_max: u64) -> Result<Reread, Fault> {
+    pub async fn read(&self, partition: TopicPartition, range: OffsetRange) -> Result<Piece, Fault> {
         let (answer, receiver) = oneshot::channel();
-        let _ = self.0.send(Request::Read(ReadRequest { ranges, rows_max, bytes_max, answer }));
+        let _ = self.0.send(Request::Read { partition, range, answer });
         receiver.await.unwrap_or_else(|_| Err(gone()))
     }
 
@@ -78,62 +83,72 @@ fn gone() -> Fault {
     Fault::retry("catch-up-gone", "the thread that reads again is gone: the worker is stopping")
 }
 
-fn read(source: &mut dyn Source, budget: &Budget, request: &ReadRequest) -> Result<Reread, Fault> {
-    let mut reread = Reread { kept: Vec::new(), covers: Covers::new() };
-    let (mut rows, mut bytes) = (0, 0);
-    for (partition, range) in &request.ranges {
-        if rows >= request.rows_max || bytes >= request.bytes_max {
-            break;
-        }
-        source.assign(&[(*partition, range.start)])?;
-        let reached = read_partition(source, budget, *partition, *range, &mut |kept| {
-            rows += kept.slice.rows.len() as u64;
-            bytes += (kept.slice.block.payload_bytes() * kept.slice.rows.len() / kept.slice.block.len().max(1)) as u64;
-            reread.kept.push(kept);
-            rows < request.rows_max && bytes < request.bytes_max
-        });
-        source.unassign(&[*partition]);
-        reread.covers.insert(*partition, OffsetRange::new(range.start, reached?));
-    }
-    Ok(reread)
+struct Reading {
+    source: Box<dyn Source>,
+    budget: Budget,
+    /// Assigned, and where it stands: the next piece mostly goes on there.
+    at: Option<(TopicPartition, Offset)>,
 }
 
-/// Answers the offset that was reached: the end of the range, unless `keep` wants no more.
-fn read_partition(
-    source: &mut dyn Source,
-    budget: &Budget,
-    partition: TopicPartition,
-    wanted: OffsetRange,
-    keep: &mut dyn FnMut(Kept) -> bool,
-) -> Result<Offset, Fault> {
-    let (mut reached, mut heard) = (wanted.start, Instant::now());
-    let mut events = Vec::new();
-    while reached < wanted.next {
-        events.clear();
-        source.poll(Duration::from_millis(100), &mut events)?;
-        for event in events.drain(..) {
-            match event {
-                SourceEvent::Fetched { range, block } if block.partition() == partition && range.start == reached => {
-                    heard = Instant::now();
-                    let rows = block.row_at(wanted.start)..block.row_at(wanted.next);
-                    reached = range.next.min(wanted.next);
-                    if rows.is_empty() {
-                        continue;
-                    }
-                    let memory = Arc::new(budget.reserve(block.held_bytes()));
-                    if !keep(Kept { slice: RowSlice { block, rows }, memory }) {
-                        return Ok(reached);
-                    }
-                }
-                SourceEvent::Failed { partition: failed, fault } if failed == partition => return Err(fault),
-                // The tail of an earlier request, or the end of the log, which says nothing about our range.
-                SourceEvent::Fetched { .. } | SourceEvent::Failed { .. } | SourceEvent::AtEnd { .. } => {}
+impl Reading {
+    fn read(&mut self, partition: TopicPartition, range: OffsetRange) -> Result<Piece, Fault> {
+        self.wait_for_room();
+        if self.at != Some((partition, range.start)) {
+            if let Some((before, _)) = self.at.take() {
+                self.source.unassign(&[before]);
             }
+            self.source.assign(&[(partition, range.start)])?;
         }
-        if heard.elapsed() > SILENCE_MAX {
-            let hint = format!("{partition:?} gave no record for {SILENCE_MAX:?} while {wanted:?} was read again");
-            return Err(Fault::retry("source-silent", hint));
+        self.at = None;
+        let piece = self.read_on(partition, range);
+        match &piece {
+            Ok((_, standing)) => self.at = Some((partition, *standing)),
+            Err(_) => self.source.unassign(&[partition]),
+        }
+        piece.map(|(piece, _)| piece)
+    }
+
+    fn wait_for_room(&self) {
+        let deadline = Instant::now() + PAUSE_MAX;
+        while self.budget.is_full() && Instant::now() < deadline {
+            std::thread::sleep(PAUSE);
         }
     }
-    Ok(reached)
+
+    /// The piece, and where the source stands, which may be past the end of the piece.
+    fn read_on(&mut self, partition: TopicPartition, wanted: OffsetRange) -> Result<(Piece, Offset), Fault> {
+        let mut piece = Piece { start: wanted.start, kept: Vec::new(), next: wanted.start };
+        let (mut standing, mut heard) = (wanted.start, Instant::now());
+        let (mut rows_read, mut bytes, mut events) = (0, 0, Vec::new());
+        while piece.next < wanted.next && rows_read < ROWS_MAX && bytes < BYTES_MAX {
+            events.clear();
+            self.source.poll(Duration::from_millis(100), &mut events)?;
+            for event in events.drain(..) {
+                match event {
+                    SourceEvent::Fetched { range, block }
+                        if block.partition() == partition && range.start == standing =>
+                    {
+                        heard = Instant::now();
+                        standing = range.next;
+                        let rows = block.row_at(wanted.start)..block.row_at(wanted.next);
+                        piece.next = range.next.min(wanted.next).max(piece.next);
+                        if rows.is_empty() {
+                            continue;
+                        }
+                        (rows_read, bytes) = (rows_read + rows.len(), bytes + block.payload_bytes());
+                        let memory = Arc::new(self.budget.reserve(block.held_bytes()));
+                        piece.kept.push(Kept { slice: RowSlice { block, rows }, memory });
+                    }
+                    SourceEvent::Failed { partition: failed, fault } if failed == partition => return Err(fault),
+                    // The tail of an earlier piece, or the end of the log, which says nothing about our range.
+                    SourceEvent::Fetched { .. } | SourceEvent::Failed { .. } | SourceEvent::AtEnd { .. } => {}
+                }
+            }
+            if heard.elapsed() > SILENCE_MAX {
+                let hint = format!("{partition:?} gave no record for {SILENCE_MAX:?} while {wanted:?} was read again");
+                return Err(Fault::retry("source-silent", hint));
+            }
+        }
+        Ok((piece, standing))
+    }
 }

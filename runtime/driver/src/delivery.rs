@@ -1,13 +1,11 @@
 //! A sink's calls, repeated until they answer. The only place where a fault becomes a wait.
 
-use crate::retry::Waits;
+use crate::{calls::Calls, retry::Waits};
 use outflow_api::{BatchId, CommitOutcome, CommitPermit, Encoded, Fault, Prepared, Sink, TOKEN_BYTES_MAX, Verdict};
 use outflow_engine::Reason;
-use std::{future::Future, sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep, timeout};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
 
-/// A call that does not answer in this time is repeated: no client's own patience is trusted.
-const CALL_MAX: Duration = Duration::from_secs(120);
 /// A prepare that fails this long parks its lane; the rows are read again later.
 const PREPARE_MAX: Duration = Duration::from_secs(30);
 /// A reveal that fails this long is reported; it is decided, so it is tried on.
@@ -27,11 +25,12 @@ pub(crate) async fn prepare(
     sink: Arc<dyn Sink>,
     id: BatchId,
     encoded: &Encoded,
+    calls: &Calls,
     repeated: impl Fn(),
 ) -> Result<Prepared, Trouble> {
     let (started, mut waits) = (Instant::now(), Waits::new());
     loop {
-        let fault = match bounded(sink.prepare(id, encoded)).await {
+        let fault = match calls.call(id.lane, sink.prepare(id, encoded)).await {
             Ok(prepared) if prepared.token.len() > TOKEN_BYTES_MAX => Fault::park(
                 outflow_api::Blame::Us,
                 "token-too-large",
@@ -58,15 +57,16 @@ pub(crate) async fn prepare(
 
 /// Until there is an outcome. `stalled` hears, once, that it takes long.
 pub(crate) async fn commit(
-    sink: Arc<dyn Sink>,
+    sink: impl Fn() -> Arc<dyn Sink>,
     permit: &CommitPermit,
     encoded: Option<&Encoded>,
+    calls: &Calls,
     stalled: impl Fn(Reason),
     repeated: impl Fn(),
 ) -> Result<CommitOutcome, Fault> {
     let (started, mut waits, mut reported) = (Instant::now(), Waits::new(), false);
     loop {
-        let fault = match bounded(sink.commit(permit, encoded)).await {
+        let fault = match calls.call(permit.prepared().id.lane, sink().commit(permit, encoded)).await {
             Ok(outcome) => return Ok(outcome),
             Err(fault) => fault,
         };
@@ -83,9 +83,4 @@ pub(crate) async fn commit(
         repeated();
         sleep(waits.next(&fault)).await;
     }
-}
-
-async fn bounded<T>(call: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    let silent = || Fault::retry("no-answer", format!("the destination did not answer within {CALL_MAX:?}"));
-    timeout(CALL_MAX, call).await.unwrap_or_else(|_| Err(silent()))
 }

@@ -11,36 +11,60 @@
 //! | file | noun |
 //! |---|---|
 //! | `worker` | a process's share of the group: owns shards, hands them over, drains |
+//! | `plan` | what the files ask for, and its way into the config log |
+//! | `configuration` | the config log as this process knows it |
+//! | `topology` | the topics that are read, as the cluster has them now |
+//! | `ownership` | from "this shard is ours" to a running engine |
 //! | `shard` | one owned shard: executes the engine's actions, feeds it events |
-//! | `definitions` | what a revision says: lanes, their versions, their pinned settings |
-//! | `lanes` | opened lanes and routes of all revisions still needed |
+//! | `shard/intake` | how rows come in: live, behind, in passes |
+//! | `shard/again` | rows that are read again |
+//! | `shard/publishing` | what the config log brings, in the engine's terms |
+//! | `route` | whose rows are these? |
+//! | `lanes` | lanes that are open |
 //! | `reader`, `catch_up` | the two threads that read the source |
-//! | `rows` | rows that wait for their batch |
+//! | `pass` | one way through a partition for everybody who reads again |
+//! | `rows`, `packed` | rows that wait for their batch |
+//! | `nowhere` | the sink of rows that belong to nobody |
 //! | `batch` | rows → columns → bytes, dead letters, cuts |
 //! | `delivery` | prepare and reveal against a sink, with retries |
+//! | `calls` | how many calls to destinations are under way, and whose |
 //! | `compute` | the threads that encode |
 //! | `letters` | the dead letter of a record, in Connect's terms |
 //! | `memory` | the process's one budget |
 //! | `status` | counters for people |
+//! | `steering` | what people ask of a running worker |
 
 mod batch;
+mod calls;
 mod catch_up;
 mod compute;
-mod definitions;
+mod configuration;
 mod delivery;
 mod lanes;
 mod letters;
 mod memory;
+mod nowhere;
 mod ownership;
+mod packed;
+mod pass;
+mod plan;
 mod reader;
 mod retry;
+mod route;
 mod rows;
 mod shard;
 mod status;
+mod steering;
+mod topology;
 mod worker;
 
-pub use definitions::{LaneDefinition, Wanted};
+pub use configuration::{Configuration, Published};
 pub use lanes::{OpenLane, Opener};
 pub use memory::Budget;
-pub use status::{ConnectorStatus, LaneStatus, PartitionStatus, ShardStatus, Status, Summary};
-pub use worker::{ConnectorPlan, Worker, WorkerSettings};
+pub use nowhere::Nowhere;
+pub use plan::{From, Plan};
+pub use route::Field;
+pub use shard::LaneState;
+pub use status::{ConnectorStatus, LaneCounts, LaneStatus, PartitionStatus, ShardStatus, Status, Summary};
+pub use steering::Steering;
+pub use worker::{Worker, WorkerSettings};

@@ -8,6 +8,8 @@ use std::sync::{
 pub struct Budget {
     bytes_max: usize,
     used: Arc<AtomicUsize>,
+    /// Of those, bytes of batches that are being encoded and delivered: they need not be asked to go.
+    leaving: Arc<AtomicUsize>,
 }
 
 /// Some bytes of the budget; given back when dropped.
@@ -18,13 +20,24 @@ pub(crate) struct Reserved {
 
 impl Budget {
     pub fn new(bytes_max: usize) -> Budget {
-        Budget { bytes_max, used: Arc::default() }
+        Budget { bytes_max, used: Arc::default(), leaving: Arc::default() }
     }
 
     /// Never refuses: who holds the bytes already can only say so. The reader looks before it takes more.
     pub(crate) fn reserve(&self, bytes: usize) -> Reserved {
         self.used.fetch_add(bytes, Ordering::Relaxed);
         Reserved { bytes, used: Arc::clone(&self.used) }
+    }
+
+    /// As `reserve`, for what is on its way out.
+    pub(crate) fn reserve_leaving(&self, bytes: usize) -> (Reserved, Reserved) {
+        (self.reserve(bytes), self.leave(bytes))
+    }
+
+    /// Bytes that are reserved already are on their way out.
+    pub(crate) fn leave(&self, bytes: usize) -> Reserved {
+        self.leaving.fetch_add(bytes, Ordering::Relaxed);
+        Reserved { bytes, used: Arc::clone(&self.leaving) }
     }
 
     pub fn bytes_max(&self) -> usize {
@@ -40,7 +53,11 @@ impl Budget {
 
     /// From here on lanes are sealed early.
     pub(crate) fn is_pressed(&self) -> bool {
-        self.used() >= self.bytes_max / 20 * 3
+        self.staying() >= self.bytes_max / 20 * 3
+    }
+
+    fn staying(&self) -> usize {
+        self.used().saturating_sub(self.leaving.load(Ordering::Relaxed))
     }
 
     /// From here on nothing more is read, until `has_room` again.
@@ -48,8 +65,24 @@ impl Budget {
         self.used() >= self.bytes_max / 20 * 5
     }
 
+    /// What has to go for lanes not to be pressed any more.
+    pub(crate) fn excess(&self) -> usize {
+        self.staying().saturating_sub(self.bytes_max / 20 * 2)
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.used() < self.bytes_max / 20 * 4
+    }
+}
+
+impl Reserved {
+    /// It holds so much by now.
+    pub(crate) fn resize(&mut self, bytes: usize) {
+        match bytes >= self.bytes {
+            true => self.used.fetch_add(bytes - self.bytes, Ordering::Relaxed),
+            false => self.used.fetch_sub(self.bytes - bytes, Ordering::Relaxed),
+        };
+        self.bytes = bytes;
     }
 }
 

@@ -1,12 +1,10 @@
 //! From "this shard is ours" to a running engine: fence, read, only then act (P6).
 
-use crate::{
-    catch_up::CatchUp,
-    definitions::{Definitions, Wanted},
-    lanes::{Lanes, Opener},
+use crate::{catch_up::CatchUp, configuration::Configuration, topology::Topology};
+use outflow_api::{
+    AppendOutcome, Fault, Journal, Offset, OffsetRange, Recovered, Shard, TopicPartition, Track, Transaction,
 };
-use outflow_api::{AppendOutcome, Fault, Journal, Offset, Recovered, Revision, Shard, TopicPartition, Transaction};
-use outflow_engine::{Action, Engine, Event, Settings};
+use outflow_engine::{Action, Engine, Settings};
 use std::{
     collections::BTreeMap,
     sync::{Arc, mpsc},
@@ -54,50 +52,61 @@ impl JournalThread {
 
 pub(crate) struct Owned {
     pub engine: Engine,
-    pub lanes: Lanes,
+    pub topology: Arc<Topology>,
+    /// Of the shard's partitions.
+    pub bounds: BTreeMap<TopicPartition, OffsetRange>,
     pub actions: Vec<Action>,
 }
 
-/// An engine that knows what was decided, and what the configuration wants from here on.
+/// An engine that knows what was decided. What the configuration wants from here on it is told later.
 pub(crate) async fn recover(
-    mut settings: Settings,
-    recovered: Recovered,
-    opener: Arc<dyn Opener>,
-    wanted: &[Wanted],
-    partitions: Vec<TopicPartition>,
+    settings: Settings,
+    mut recovered: Recovered,
+    configuration: &Configuration,
+    topology: Arc<Topology>,
+    shards: u32,
     catch_up: &CatchUp,
 ) -> Result<Owned, Fault> {
-    let mut lanes = Lanes::recover(opener, &recovered.revisions)?;
-    let new = Definitions::after(lanes.newest(), wanted);
-    let revised = new.map(|definitions| {
-        let content = definitions.encode();
-        let revision = Revision(definitions.revision);
-        lanes.add(definitions);
-        Event::Revised { revision, content: content.into() }
-    });
-    for definition in lanes.newest().into_iter().flat_map(|newest| &newest.lanes) {
-        if let Ok(open) = lanes.get(definition.id(), definition.version()) {
-            settings.flush_of.insert(definition.id(), open.flush);
-            settings.reject_percent_of.insert(definition.id(), open.reject_percent_max);
+    // The journal may name revisions that this process has not read yet (P20).
+    let newest = recovered.revisions.last().map_or(recovered.applied.revision, |last| last.revision);
+    configuration.wait_for(newest.max(recovered.applied.revision)).await?;
+    let own = |key: &TopicPartition| key.partition % shards == settings.shard.0;
+    let all = topology.names().keys().flat_map(|topic| topology.partitions(*topic)).filter(own);
+    let bounds = catch_up.bounds(all.collect()).await?;
+    recovered.floors.retain(|track, floor| {
+        let is_there = bounds.contains_key(&track.partition);
+        if !is_there {
+            tracing::error!(?track, floor = floor.0, "the topic is gone, or was made anew: nothing is read from it");
         }
-    }
-    let starts = starts(partitions, &recovered, catch_up).await?;
+        is_there
+    });
+    let starts = starts(configuration, &topology, &recovered, &bounds);
     let mut actions = Vec::new();
-    let mut engine = Engine::recover(settings, recovered, &starts, 0, &mut actions);
-    if let Some(revised) = revised {
-        engine.handle(0, revised, &mut actions);
-    }
-    Ok(Owned { engine, lanes, actions })
+    let engine = Engine::recover(settings, recovered, &starts, 0, &mut actions);
+    Ok(Owned { engine, topology, bounds, actions })
 }
 
-/// Partitions that no owner ever read begin where their log begins today.
-async fn starts(
-    partitions: Vec<TopicPartition>,
+/// Partitions that no owner ever read, of feeds that were taken: they begin where their log begins today.
+fn starts(
+    configuration: &Configuration,
+    topology: &Topology,
     recovered: &Recovered,
-    catch_up: &CatchUp,
-) -> Result<BTreeMap<TopicPartition, Offset>, Fault> {
-    let (known, unknown): (Vec<_>, Vec<_>) = partitions.into_iter().partition(|key| recovered.floors.contains_key(key));
-    let bounds = catch_up.bounds(unknown).await?;
-    let known = known.into_iter().map(|key| (key, recovered.floors[&key]));
-    Ok(known.chain(bounds.into_iter().map(|(key, bounds)| (key, bounds.start))).collect())
+    bounds: &BTreeMap<TopicPartition, OffsetRange>,
+) -> BTreeMap<Track, Offset> {
+    let catalogue = configuration.catalogue();
+    let mut starts = BTreeMap::new();
+    let taken = |since| since <= recovered.applied.revision;
+    for (id, feed) in catalogue.feeds().filter(|(_, feed)| !feed.is_retired && taken(feed.since)) {
+        let applied = recovered.applied.revision;
+        let Some(connector) = catalogue.routes(&feed.connector).and_then(|routes| routes.entry(applied)) else {
+            continue;
+        };
+        for partition in connector.topics.iter().flat_map(|topic| topology.partitions(topic.id())) {
+            let track = Track { feed: id, partition };
+            if let Some(log) = bounds.get(&partition).filter(|_| !recovered.floors.contains_key(&track)) {
+                starts.insert(track, log.start);
+            }
+        }
+    }
+    starts
 }

@@ -1,7 +1,11 @@
-use crate::memory::Reserved;
-use outflow_api::{LaneId, OffsetRange, Revision, RowSlice, Rows, TopicPartition};
+use crate::{
+    memory::{Budget, Reserved},
+    packed::{Growing, Packed},
+};
+use outflow_api::{LaneId, OffsetRange, RecordBlock, Revision, RowSlice, Rows, TopicPartition};
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Range,
     sync::Arc,
 };
 
@@ -13,16 +17,79 @@ pub(crate) struct Kept {
 }
 
 /// Rows of the live stream that wait for their batch, by lane and version.
+pub(crate) struct OpenRows {
+    budget: Budget,
+    lanes: HashMap<LaneId, Vec<(Revision, Waiting)>>,
+}
+
+/// A lane that takes most of a block shares it; of one that takes a few rows, the rows are copied, for the block would
+/// stay as long as they do.
 #[derive(Default)]
-pub(crate) struct OpenRows(HashMap<(LaneId, Revision), Vec<Kept>>);
+pub(crate) struct Waiting {
+    shared: Vec<Kept>,
+    growing: Vec<Growing>,
+    packed: Vec<Packed>,
+}
+
+impl Waiting {
+    pub fn keep(&mut self, kept: Kept) {
+        self.shared.push(kept);
+    }
+
+    pub fn copy(&mut self, block: &RecordBlock, rows: impl IntoIterator<Item = usize>, budget: &Budget) {
+        let partition = block.partition();
+        let at = self.growing.iter().position(|growing| growing.partition() == partition);
+        let at = at.unwrap_or_else(|| {
+            self.growing.push(Growing::new(partition, budget));
+            self.growing.len() - 1
+        });
+        for row in rows {
+            if let Some(packed) = self.growing[at].push(block, row, budget) {
+                self.packed.push(packed);
+            }
+        }
+    }
+
+    /// In no particular order.
+    pub fn finish(self, budget: &Budget) -> Vec<Kept> {
+        let Waiting { mut shared, growing, packed } = self;
+        shared.extend(packed.into_iter().map(|packed| packed.unpack(budget)));
+        shared.extend(growing.into_iter().filter(|growing| !growing.is_empty()).map(Growing::finish));
+        shared
+    }
+}
 
 impl OpenRows {
+    pub fn new(budget: Budget) -> OpenRows {
+        OpenRows { budget, lanes: HashMap::new() }
+    }
+
+    fn waiting(&mut self, lane: LaneId, version: Revision) -> &mut Waiting {
+        let versions = self.lanes.entry(lane).or_default();
+        let at = versions.iter().position(|(known, _)| *known == version).unwrap_or_else(|| {
+            versions.push((version, Waiting::default()));
+            versions.len() - 1
+        });
+        &mut versions[at].1
+    }
+
     pub fn keep(&mut self, lane: LaneId, version: Revision, kept: Kept) {
-        self.0.entry((lane, version)).or_default().push(kept);
+        self.waiting(lane, version).keep(kept);
+    }
+
+    pub fn copy(
+        &mut self,
+        lane: LaneId,
+        version: Revision,
+        block: &RecordBlock,
+        rows: impl IntoIterator<Item = usize>,
+    ) {
+        let budget = self.budget.clone();
+        self.waiting(lane, version).copy(block, rows, &budget);
     }
 
     pub fn forget(&mut self, lane: LaneId) {
-        self.0.retain(|(of, _), _| *of != lane);
+        self.lanes.remove(&lane);
     }
 
     pub fn take(
@@ -31,13 +98,24 @@ impl OpenRows {
         version: Revision,
         covers: &BTreeMap<TopicPartition, OffsetRange>,
     ) -> Vec<Kept> {
-        let kept = self.0.remove(&(lane, version)).unwrap_or_default();
-        let (inside, outside) = split(kept, covers);
+        let Some(versions) = self.lanes.get_mut(&lane) else { return Vec::new() };
+        let Some(at) = versions.iter().position(|(known, _)| *known == version) else { return Vec::new() };
+        let (_, waiting) = versions.swap_remove(at);
+        let (inside, outside) = split(waiting.finish(&self.budget), covers);
         if !outside.is_empty() {
-            self.0.insert((lane, version), outside);
+            versions.push((version, Waiting { shared: outside, ..Waiting::default() }));
+        }
+        if versions.is_empty() {
+            self.lanes.remove(&lane);
         }
         inside
     }
+}
+
+/// All rows of a block, in the budget's books.
+pub(crate) fn whole(block: RecordBlock, memory: Reserved) -> Kept {
+    let rows: Range<usize> = 0..block.len();
+    Kept { slice: RowSlice { block: Arc::new(block), rows }, memory: Arc::new(memory) }
 }
 
 /// The rows within `covers`, and the others.

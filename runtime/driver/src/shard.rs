@@ -3,19 +3,23 @@
 
 use crate::{
     batch::{Covers, Job, Made, Offsets},
-    catch_up::{CatchUp, Reread},
+    calls::Calls,
+    catch_up::{CatchUp, Piece},
     compute::Compute,
+    configuration::Configuration,
     delivery::{self, Trouble, reason},
     lanes::{Lanes, OpenLane},
     memory::{Budget, Reserved},
     ownership::{JournalThread, Owned},
     reader::{Read, Reader},
-    rows::{Kept, OpenRows, rows_of},
-    status::{LaneStatus, PartitionStatus, Status},
+    route::Router,
+    rows::{Kept, OpenRows},
+    status::Status,
+    topology::Topology,
 };
 use outflow_api::{
-    AppendOutcome, BatchId, CommitOutcome, CommitPermit, DeadLetter, Encoded, Fault, LaneId, Offset, OffsetRange,
-    Pending, Prepared, RecordBlock, Revision, RowSlice, Shard, SourceEvent, SweepScope, TopicPartition,
+    AppendOutcome, BatchId, CommitOutcome, CommitPermit, DeadLetter, Encoded, Fault, FeedId, LaneId, Offset,
+    OffsetRange, Pending, Prepared, RecordBlock, Revision, Shard, SourceEvent, SweepScope, TopicPartition, Track,
 };
 use outflow_engine::{
     Action, BatchSpec, DebtRead, Decision, Engine, Event, Journaled, PreparedBatch, Reason, Revealed, Stop, Taken,
@@ -26,22 +30,51 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
 };
+
+mod again;
+mod intake;
+mod publishing;
+mod view;
+
+pub use view::LaneState;
+pub(crate) use view::Look;
 
 const TICK: Duration = Duration::from_millis(25);
 const STATUS_EVERY: Duration = Duration::from_millis(500);
 
 pub(crate) enum Mail {
     Read(Read),
+    Piece {
+        partition: TopicPartition,
+        result: Result<Piece, Fault>,
+    },
     Prepared(Box<PreparedMail>),
-    DebtRead { batch: BatchId, spent: Offsets, result: Result<Reread, Fault> },
     Journaled(AppendOutcome),
-    Revealed { batch: BatchId, outcome: Revealed, letters: Vec<DeadLetter> },
+    Revealed {
+        batch: BatchId,
+        outcome: Revealed,
+        letters: Vec<DeadLetter>,
+    },
+    /// A decided batch that could not be tried a moment ago.
+    Reveal {
+        permit: CommitPermit,
+        pending: Box<Pending>,
+        read_rows: bool,
+    },
     Engine(Event),
+    /// Of partitions' logs, as last seen.
     Bounds(BTreeMap<TopicPartition, OffsetRange>),
+    /// More of the config log is known, or other topics.
+    Published {
+        topology: Arc<Topology>,
+        bounds: BTreeMap<TopicPartition, OffsetRange>,
+    },
+    /// What there is to say about lanes.
+    Look(Look),
     Failed(Fault),
     Drain,
     Release,
@@ -53,12 +86,13 @@ pub(crate) struct PreparedMail {
     token: bytes::Bytes,
     made: Made,
     encoded: Arc<HeldPieces>,
+    reject_percent_max: u64,
 }
 
 /// Encoded pieces that wait for their reveal.
 pub(crate) struct HeldPieces {
     encoded: Encoded,
-    _memory: Reserved,
+    _memory: (Reserved, Reserved),
 }
 
 #[derive(Debug)]
@@ -79,25 +113,33 @@ pub(crate) struct Shared {
     pub budget: Budget,
     pub status: Status,
     pub compute: Compute,
+    pub configuration: Configuration,
+    pub lanes: Lanes,
+    pub router: Arc<Router>,
+    pub calls: Arc<Calls>,
+    pub shards: u32,
 }
 
 pub(crate) struct ShardTask {
     shard: Shard,
     engine: Engine,
-    lanes: Lanes,
     journal: JournalThread,
     shared: Shared,
+    topology: Arc<Topology>,
     mail: mpsc::UnboundedSender<Mail>,
     started: Instant,
     open: OpenRows,
+    intake: intake::Intake,
+    again: again::Again,
     /// Rows that were read again, until the engine says what becomes of them: it names their batch only then.
     debt: HashMap<LaneId, (Vec<Kept>, Offsets)>,
     letters: HashMap<BatchId, Vec<DeadLetter>>,
     pieces: HashMap<BatchId, Arc<HeldPieces>>,
-    /// Reading starts when the definitions of the first record are known.
-    to_read: Vec<(TopicPartition, Offset)>,
-    reading: BTreeSet<TopicPartition>,
+    /// The last revision of the config log that the engine was told.
+    told: Revision,
+    log: BTreeMap<TopicPartition, OffsetRange>,
     tasks: JoinSet<()>,
+    is_draining: bool,
     end: Option<End>,
 }
 
@@ -109,29 +151,35 @@ impl ShardTask {
         shared: Shared,
         mail: mpsc::UnboundedSender<Mail>,
     ) -> (ShardTask, Vec<Action>) {
-        let Owned { engine, lanes, actions } = owned;
+        let Owned { engine, topology, bounds, actions } = owned;
+        // The revision that was applied is told again: some of its commands may be left.
+        let told = Revision(engine.applied().revision.0.saturating_sub(1));
         let task = ShardTask {
             shard,
             engine,
-            lanes,
             journal,
-            shared,
+            topology,
             mail,
             started: Instant::now(),
-            open: OpenRows::default(),
+            open: OpenRows::new(shared.budget.clone()),
+            intake: intake::Intake::default(),
+            again: again::Again::default(),
             debt: HashMap::new(),
             letters: HashMap::new(),
             pieces: HashMap::new(),
-            to_read: Vec::new(),
-            reading: BTreeSet::new(),
+            told,
+            log: bounds,
             tasks: JoinSet::new(),
+            is_draining: false,
             end: None,
+            shared,
         };
         (task, actions)
     }
 
     pub async fn run(mut self, actions: Vec<Action>, mut mailbox: mpsc::UnboundedReceiver<Mail>) -> End {
         actions.into_iter().for_each(|action| self.execute(action));
+        self.tell();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut shown = Instant::now();
@@ -140,8 +188,7 @@ impl ShardTask {
                 mail = mailbox.recv() => self.open_mail(mail.expect("the task holds a sender itself")),
                 _ = tick.tick() => {
                     while self.tasks.try_join_next().is_some() {}
-                    let event = if self.shared.budget.is_pressed() { Event::Pressure } else { Event::Tick };
-                    self.handle(event);
+                    self.tick();
                     if shown.elapsed() >= STATUS_EVERY {
                         shown = Instant::now();
                         self.show();
@@ -152,11 +199,23 @@ impl ShardTask {
                 self.end.get_or_insert(End::Drained);
             }
             if let Some(end) = self.end.take() {
-                self.shared.reader.unassign(self.reading.iter().copied().collect());
+                self.shared.reader.unassign(self.intake.partitions());
                 self.shared.status.released(self.shard);
                 return end;
             }
         }
+    }
+
+    fn tick(&mut self) {
+        let budget = &self.shared.budget;
+        let event = match budget.is_pressed() {
+            true => Event::Pressure { bytes: budget.excess() as u64 },
+            false => Event::Tick,
+        };
+        self.handle(event);
+        self.begin_passes();
+        self.retire();
+        self.drive();
     }
 
     fn open_mail(&mut self, mail: Mail) {
@@ -168,19 +227,23 @@ impl ShardTask {
             Mail::Read(Read::Source(SourceEvent::Failed { partition, fault }, _)) => {
                 self.source_failed(partition, &fault)
             }
+            Mail::Piece { partition, result } => self.piece(partition, result),
             Mail::Prepared(prepared) => self.prepared(*prepared),
-            Mail::DebtRead { batch, spent, result } => self.debt_read(batch, spent, result),
             Mail::Journaled(outcome) => self.journaled(outcome),
             Mail::Revealed { batch, outcome, letters } => self.revealed(batch, outcome, letters),
+            Mail::Reveal { permit, pending, read_rows } => self.reveal(permit, *pending, read_rows),
             Mail::Engine(event) => self.handle(event),
-            Mail::Bounds(bounds) => self.shared.status.shard(self.shard, |shard| {
-                for (key, range) in bounds {
-                    shard.partitions.entry(key).or_default().log = Some(range);
-                }
-            }),
+            Mail::Bounds(bounds) => self.bounds(bounds),
+            Mail::Published { topology, bounds } => {
+                self.topology = topology;
+                self.bounds(bounds);
+                self.tell();
+            }
+            Mail::Look(look) => self.look(look),
             Mail::Failed(fault) => self.end = Some(End::Halt(fault)),
             Mail::Drain => {
-                self.shared.reader.unassign(self.reading.iter().copied().collect());
+                self.is_draining = true;
+                self.shared.reader.unassign(self.intake.partitions());
                 self.handle(Event::Drain);
             }
             Mail::Release => self.end = Some(End::Released),
@@ -197,11 +260,13 @@ impl ShardTask {
 
     fn execute(&mut self, action: Action) {
         match action {
-            Action::Read { partition, from } => self.to_read.push((partition, from)),
+            Action::Read { track, from } => self.intake.add(track, from),
             Action::Prepare(spec) => self.prepare(spec),
             Action::Append(decision) => self.append(decision),
             Action::Reveal { permit, pending, read_rows } => self.reveal(permit, pending, read_rows),
-            Action::ReadDebt { batch, owed, spent } => self.read_debt(batch, owed, spent),
+            Action::ReadDebt { batch, partition, range, by, spent } => {
+                self.read_debt(batch, (partition, range), by, spent)
+            }
             Action::Abort { lane, prepared } => self.abort(lane, prepared),
             Action::Forget { lane } => self.open.forget(lane),
             Action::Sweep { below, keep } => self.sweep(below, keep),
@@ -216,62 +281,12 @@ impl ShardTask {
         }
     }
 
-    fn start_reading(&mut self) {
-        let engine = &self.engine;
-        let (ready, waiting) = std::mem::take(&mut self.to_read)
-            .into_iter()
-            .partition::<Vec<_>, _>(|(key, from)| engine.revision_at(*key, *from).is_some());
-        self.to_read = waiting;
-        if ready.is_empty() {
-            return;
-        }
-        self.reading.extend(ready.iter().map(|(key, _)| *key));
-        let mail = self.mail.clone();
-        self.shared.reader.assign(ready, Arc::new(move |read| drop(mail.send(Mail::Read(read)))));
-    }
-
-    /// Who wants which of these rows: by the revision of each row's own offset.
-    fn fetched(&mut self, range: OffsetRange, block: &Arc<RecordBlock>, memory: &Arc<Reserved>) {
-        let partition = block.partition();
-        let mut taken = Vec::new();
-        let mut at = range.start;
-        while at < range.next {
-            let end = self.engine.revision_ends(partition, at).min(range.next);
-            let revision = self.engine.revision_at(partition, at).expect("reading starts behind the first revision");
-            for (lane, version) in self.lanes.route(revision, partition.topic) {
-                for wanted in self.engine.wanted(*lane, partition, OffsetRange::new(at, end)).as_slice() {
-                    let rows = block.row_at(wanted.start)..block.row_at(wanted.next);
-                    if rows.is_empty() {
-                        continue;
-                    }
-                    taken.push(tally(*lane, *version, block, &rows));
-                    let slice = RowSlice { block: Arc::clone(block), rows };
-                    self.open.keep(*lane, *version, Kept { slice, memory: Arc::clone(memory) });
-                }
-            }
-            at = end;
-        }
-        for taken in &taken {
-            if let Some(lane) = self.lanes.any(taken.lane) {
-                self.shared.status.connector(&lane.connector, |connector| connector.records_read += taken.rows);
-            }
-        }
-        self.handle(Event::Fetched { partition, range, taken });
-    }
-
-    fn source_failed(&mut self, partition: TopicPartition, fault: &Fault) {
-        let topic = self.lanes.topic_name(partition.topic);
-        let number = partition.partition;
-        tracing::error!(%topic, partition = number, code = fault.code, %fault, "the partition cannot be read");
-        self.shared.reader.unassign(vec![partition]);
-        self.shared.status.shard(self.shard, |shard| {
-            shard.partitions.entry(partition).or_default().failed = Some(fault.to_string());
-        });
+    fn lane(&self, id: LaneId, version: Revision) -> Result<OpenLane, Reason> {
+        self.shared.lanes.get(&self.shared.configuration.catalogue(), id, version)
     }
 
     fn job(&self, id: BatchId, lane: OpenLane, kept: Vec<Kept>, covers: Covers, spent: Offsets) -> Job {
-        let topics = self.lanes.topics().map(|(id, name)| (id, Arc::clone(name))).collect();
-        Job { id, shard: self.shard, lane, topics, kept, covers, spent }
+        Job { id, shard: self.shard, lane, topology: Arc::clone(&self.topology), kept, covers, spent }
     }
 
     fn prepare(&mut self, spec: BatchSpec) {
@@ -283,30 +298,35 @@ impl ShardTask {
             (self.open.take(id.lane, version, &covers), Offsets::new())
         };
         let mail = self.mail.clone();
-        let lane = match self.lanes.get(id.lane, version) {
+        let lane = match self.lane(id.lane, version) {
             Ok(lane) => lane,
             Err(reason) => return drop(mail.send(Mail::Engine(Event::PrepareFailed { batch: id, reason }))),
         };
         let job = self.job(id, lane.clone(), kept, covers, spent);
         let (compute, budget) = (self.shared.compute.clone(), self.shared.budget.clone());
+        let calls = Arc::clone(&self.shared.calls);
+        let reject_percent_max = lane.reject_percent_max;
         let repeated = self.shared.status.repeats_of(&lane.connector);
         // Columns take about as much as the records that they are made of.
-        let columns = budget.reserve(raw_bytes(&job.kept));
+        let raw = raw_bytes(&job.kept);
+        let columns = (budget.reserve_leaving(raw), budget.leave(raw));
         self.tasks.spawn(async move {
             let made = make(&compute, job).await;
             drop(columns);
             let answer = match made {
                 Ok(mut made) => {
                     let encoded = std::mem::take(&mut made.encoded);
-                    let memory = budget.reserve(encoded.held_bytes());
+                    let memory = budget.reserve_leaving(encoded.held_bytes());
                     let prepared = if made.rows == 0 {
                         Ok(bytes::Bytes::new())
                     } else {
-                        delivery::prepare(lane.sink, id, &encoded, repeated).await.map(|prepared| prepared.token)
+                        delivery::prepare(lane.sink, id, &encoded, &calls, repeated)
+                            .await
+                            .map(|prepared| prepared.token)
                     };
                     prepared.map(|token| {
                         let encoded = Arc::new(HeldPieces { encoded, _memory: memory });
-                        Mail::Prepared(Box::new(PreparedMail { id, version, token, made, encoded }))
+                        Mail::Prepared(Box::new(PreparedMail { id, version, token, made, encoded, reject_percent_max }))
                     })
                 }
                 Err(fault) => Err(Trouble::Park(reason(&fault))),
@@ -319,7 +339,7 @@ impl ShardTask {
     }
 
     fn prepared(&mut self, mail: PreparedMail) {
-        let PreparedMail { id, version, token, made, encoded } = mail;
+        let PreparedMail { id, version, token, made, encoded, reject_percent_max } = mail;
         let Made { covers, rows, rejected, rows_hash, letters, letter_bytes, rest, .. } = made;
         let mut taken = Vec::new();
         if self.engine.is_preparing(id) {
@@ -327,12 +347,24 @@ impl ShardTask {
             self.pieces.insert(id, encoded);
         }
         if self.engine.keeps_rest(id) {
+            let flush = self.lane(id.lane, version).map_or_else(|_| Default::default(), |lane| lane.flush);
             for kept in rest {
-                taken.push(tally(id.lane, version, &kept.slice.block, &kept.slice.rows));
+                let block = &kept.slice.block;
+                taken.push((block.partition(), tally(id.lane, version, flush, block, &kept.slice.rows)));
                 self.open.keep(id.lane, version, kept);
             }
         }
-        let batch = PreparedBatch { id, token, covers, rows, rejected, rows_hash, letter_bytes, rest: taken };
+        let batch = PreparedBatch {
+            id,
+            token,
+            covers,
+            rows,
+            rejected,
+            rows_hash,
+            letter_bytes,
+            rest: taken,
+            reject_percent_max,
+        };
         self.handle(Event::Prepared(batch));
     }
 
@@ -367,7 +399,8 @@ impl ShardTask {
         if prepared.token.is_empty() {
             return;
         }
-        if let Some(lane) = self.lanes.any(lane).cloned() {
+        let lane = self.shared.lanes.newest(&self.shared.configuration.catalogue(), lane);
+        if let Some(lane) = lane {
             self.tasks.spawn(async move {
                 if let Err(fault) = lane.sink.abort(&prepared).await {
                     tracing::debug!(batch = %prepared.id, %fault, "an aborted batch is left to the next sweep");
@@ -376,59 +409,53 @@ impl ShardTask {
         }
     }
 
+    /// What older owners prepared at the destinations of the lanes that are known to have been at work: ten thousand
+    /// merchants' stores are not listed at every start.
     fn sweep(&mut self, below: outflow_api::Generation, keep: Vec<Prepared>) {
         let incarnation = self.engine.incarnation();
-        for (id, lane) in self.lanes.all() {
+        let catalogue = self.shared.configuration.catalogue();
+        let mut swept = BTreeSet::new();
+        let own = catalogue.lanes().filter(|entry| entry.merchant.is_none()).map(|entry| entry.id());
+        let known = self.engine.lane_views().map(|(id, _)| id);
+        for id in own.chain(known).filter(|id| swept.insert(*id)).take(SWEPT_MAX) {
+            let Some(lane) = self.shared.lanes.newest(&catalogue, id) else { continue };
             let keep = keep.iter().filter(|prepared| prepared.id.lane == id).cloned().collect();
             let scope = SweepScope { incarnation, shard: self.shard, below, keep };
-            let sink = Arc::clone(&lane.sink);
+            let calls = Arc::clone(&self.shared.calls);
             self.tasks.spawn(async move {
-                if let Err(fault) = sink.sweep(&scope).await {
+                if let Err(fault) = calls.call(id, lane.sink.sweep(&scope)).await {
                     tracing::debug!(%fault, "left-overs of earlier owners stay for now");
                 }
             });
         }
     }
-
-    fn show(&self) {
-        let lanes = self.engine.lane_views().map(|(id, view)| LaneStatus {
-            lane: id.0,
-            connector: self.lanes.any(id).map_or_else(|| "unknown".into(), |lane| lane.connector.to_string()),
-            open_rows: view.open_rows,
-            owed: view.owed,
-            is_behind: view.is_behind,
-            has_pending: view.pending.is_some(),
-            parked: view.parked,
-        });
-        let lanes = lanes.collect();
-        self.shared.status.shard(self.shard, |shard| {
-            shard.generation = self.engine.generation().0;
-            shard.lanes = lanes;
-            for (key, floor) in self.engine.floors() {
-                let position = self.engine.position(key).unwrap_or(floor);
-                let topic = self.lanes.topic_name(key.topic).to_string();
-                let before = shard.partitions.entry(key).or_default();
-                *before = PartitionStatus { topic, position, floor, ..before.clone() };
-            }
-        });
-    }
 }
 
+const SWEPT_MAX: usize = 1_000;
+
 /// Rows of one block, counted.
-fn tally(lane: LaneId, version: Revision, block: &RecordBlock, rows: &std::ops::Range<usize>) -> Taken {
-    let bytes = block.payload_bytes() * rows.len() / block.len().max(1);
-    let (partition, first) = (block.partition(), block.offset(rows.start));
-    Taken { lane, version, partition, first, rows: rows.len() as u64, bytes: bytes as u64 }
+fn tally(
+    lane: LaneId,
+    version: Revision,
+    flush: outflow_engine::FlushLimits,
+    block: &RecordBlock,
+    rows: &std::ops::Range<usize>,
+) -> Taken {
+    let bytes = bytes_of(block, rows.len());
+    Taken { lane, version, first: block.offset(rows.start), rows: rows.len() as u64, bytes, flush }
+}
+
+/// Of some rows of a block, on average.
+fn bytes_of(block: &RecordBlock, rows: usize) -> u64 {
+    (block.payload_bytes() * rows / block.len().max(1)) as u64
 }
 
 fn raw_bytes(kept: &[Kept]) -> usize {
-    let bytes = |slice: &RowSlice| slice.block.held_bytes() * slice.rows.len() / slice.block.len().max(1);
-    kept.iter().map(|kept| bytes(&kept.slice)).sum()
+    let bytes = |kept: &Kept| kept.slice.block.held_bytes() * kept.slice.rows.len() / kept.slice.block.len().max(1);
+    kept.iter().map(bytes).sum()
 }
 
 async fn make(compute: &Compute, job: Job) -> Result<Made, Fault> {
     let died = || Err(Fault::halt("encoder-died", "encoding a batch panicked: this is a bug"));
     compute.run(move || job.make()).await.unwrap_or_else(died)
 }
-
-mod again;

@@ -1,4 +1,4 @@
-use outflow_api::{Offset, OffsetRange, Shard, TopicPartition};
+use outflow_api::{Offset, OffsetRange, Shard, TopicPartition, Track};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -23,6 +23,8 @@ pub struct Summary {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConnectorStatus {
     pub records_read: u64,
+    /// Of those, records that no merchant claims.
+    pub records_unclaimed: u64,
     pub rows_visible: u64,
     pub rows_rejected: u64,
     pub batches_visible: u64,
@@ -38,7 +40,22 @@ pub struct ShardStatus {
     pub recovery_ms: u64,
     pub recovery_bytes: u64,
     pub partitions: BTreeMap<TopicPartition, PartitionStatus>,
-    pub lanes: Vec<LaneStatus>,
+    pub floors: BTreeMap<Track, Offset>,
+    /// By connector.
+    pub lanes: BTreeMap<String, LaneCounts>,
+    /// The first hundred of them.
+    pub parked: Vec<LaneStatus>,
+}
+
+/// Lanes about which there is something to say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LaneCounts {
+    pub active: u64,
+    pub open_rows: u64,
+    pub behind: u64,
+    pub parked: u64,
+    /// Records that the lane furthest behind has to look through.
+    pub owed: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,16 +68,14 @@ pub struct PartitionStatus {
     pub failed: Option<String>,
 }
 
+/// A parked lane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaneStatus {
     pub lane: u32,
     pub connector: String,
-    pub open_rows: u64,
-    pub owed: u64,
-    pub is_behind: bool,
-    pub has_pending: bool,
-    /// Code and hint.
-    pub parked: Option<(String, String)>,
+    pub merchant: Option<String>,
+    pub code: String,
+    pub hint: String,
 }
 
 impl Status {
@@ -91,7 +106,12 @@ impl Status {
     }
 
     pub(crate) fn topics(&self, topics: BTreeMap<String, Vec<String>>) {
-        self.lock().topics = topics;
+        let mut summary = self.lock();
+        // Who has nothing to do is shown as well: no lag is an answer.
+        for connector in topics.keys() {
+            summary.connectors.entry(connector.clone()).or_default();
+        }
+        summary.topics = topics;
     }
 
     pub(crate) fn memory(&self, bytes: usize, bytes_max: usize) {

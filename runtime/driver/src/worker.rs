@@ -1,19 +1,24 @@
 //! One process's share of the group: which shards are ours, owning them, handing them over, draining.
 
 use crate::{
+    Plan,
+    calls::Calls,
     catch_up::CatchUp,
     compute::Compute,
-    definitions::Wanted,
-    lanes::Opener,
+    configuration::{Configuration, Published},
+    lanes::{Lanes, Opener},
     memory::Budget,
     ownership::{self, JournalThread},
     reader::Reader,
     retry::Waits,
-    shard::{End, Mail, ShardTask, Shared},
+    route::{Field, Router},
+    shard::{End, Look, Mail, ShardTask, Shared},
     status::Status,
+    steering::{Steering, Wheel},
+    topology::Topology,
 };
 use outflow_api::{
-    Cluster, Fault, Identity, Membership, MembershipEvent, RevokeDone, Shard, Source, TopicInfo, TopicPartition,
+    Cluster, Fault, Membership, MembershipEvent, OffsetRange, RevokeDone, Shard, Source, TopicInfo, TopicPartition,
     Verdict,
 };
 use outflow_engine::Settings;
@@ -26,22 +31,10 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
     time::{Instant, interval, sleep_until},
 };
-
-/// What is to be read and delivered, as the configuration has it.
-#[derive(Clone, Debug)]
-pub struct ConnectorPlan {
-    pub name: String,
-    pub topics: Vec<String>,
-    pub identity: Identity,
-    /// What a row becomes and where it goes: journaled with every revision. No secrets.
-    pub pinned: serde_json::Value,
-    /// Topic, and its partitions if they were asked for.
-    pub dead_letters: Option<(String, Option<u32>)>,
-}
 
 #[derive(Clone)]
 pub struct WorkerSettings {
@@ -55,11 +48,15 @@ pub struct WorkerSettings {
 }
 
 pub struct Worker {
-    cluster: Arc<dyn Cluster>,
-    opener: Arc<dyn Opener>,
-    plans: Vec<ConnectorPlan>,
-    settings: WorkerSettings,
-    status: Status,
+    pub cluster: Arc<dyn Cluster>,
+    pub opener: Arc<dyn Opener>,
+    /// Makes what finds a field in a raw record, by its names from the top level down.
+    pub field: fn(&[String]) -> Arc<dyn Field>,
+    /// What the files ask for, whenever they change.
+    pub plans: watch::Receiver<Arc<Plan>>,
+    pub settings: WorkerSettings,
+    pub status: Status,
+    pub steering: Steering,
 }
 
 /// A shard that failed is owned again after this long, longer each time.
@@ -77,25 +74,18 @@ struct Entrance {
     source: Box<dyn Source>,
     second: Box<dyn Source>,
     membership: Box<dyn Membership>,
-    wanted: Vec<(Wanted, Vec<TopicInfo>)>,
+    configuration: Configuration,
 }
 
 enum News {
     Membership(MembershipEvent),
+    /// The topics as they are now, and the logs of all their partitions.
+    Topology(Result<(Topology, BTreeMap<TopicPartition, OffsetRange>), Fault>),
+    Published(Result<Published, Fault>),
     Failed(Fault),
 }
 
 impl Worker {
-    pub fn new(
-        cluster: Arc<dyn Cluster>,
-        opener: Arc<dyn Opener>,
-        plans: Vec<ConnectorPlan>,
-        settings: WorkerSettings,
-        status: Status,
-    ) -> Worker {
-        Worker { cluster, opener, plans, settings, status }
-    }
-
     /// Until `stop` turns true (then everything that was read is delivered first, within the drain's limit), or until
     /// something is wrong that only a person or a new process can mend.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), Fault> {
@@ -104,10 +94,12 @@ impl Worker {
             entrance = self.enter() => entrance?,
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
         };
-        let Entrance { source, second, mut membership, wanted } = entrance;
+        let Entrance { source, second, mut membership, configuration } = entrance;
         let budget = Budget::new(self.settings.memory_bytes_max);
         let (news, inbox) = mpsc::unbounded_channel();
-        let failed = news.clone();
+        let (failed, own_news) = (news.clone(), news.clone());
+        let (looks, looking) = mpsc::unbounded_channel();
+        self.steering.take(Wheel { configuration: configuration.clone(), looks });
         let (reader, reader_thread) =
             Reader::start(source, budget.clone(), move |fault| drop(failed.send(News::Failed(fault))));
         let shards = membership.shards();
@@ -130,19 +122,27 @@ impl Worker {
             budget,
             status: self.status.clone(),
             compute: Compute::start(self.settings.cores),
+            configuration,
+            lanes: Lanes::new(Arc::clone(&self.opener)),
+            router: Arc::new(Router::new(self.field)),
+            calls: Arc::new(Calls::new()),
+            shards,
         };
         let office = Office {
+            plans: self.plans.clone(),
             worker: self,
             shared,
-            shards,
-            wanted,
+            news: own_news,
+            topology: Arc::default(),
+            is_unpublished: false,
+            known: BTreeMap::new(),
             assigned: BTreeSet::new(),
             running: HashMap::new(),
             tasks: JoinSet::new(),
             again: BTreeMap::new(),
             tries: HashMap::new(),
         };
-        let result = office.run(inbox, stop).await;
+        let result = office.run(inbox, looking, stop).await;
         leave.store(true, Ordering::Relaxed);
         reader.stop();
         let joined = blocking(move || {
@@ -172,35 +172,51 @@ impl Worker {
 
     async fn try_to_enter(&self) -> Result<Entrance, Fault> {
         let cluster = Arc::clone(&self.cluster);
-        let names: Vec<String> = self.plans.iter().map(|plan| plan.name.clone()).collect();
-        let dead_letters: Vec<_> = self.plans.iter().filter_map(|plan| plan.dead_letters.clone()).collect();
+        let plan = Arc::clone(&self.plans.borrow());
         let admitted = blocking(move || {
             cluster.prepare()?;
+            let names: Vec<String> = plan.topics.keys().cloned().collect();
             cluster.admit(&names)?;
-            cluster.provide(&dead_letters)
+            cluster.provide(&plan.dead_letters)?;
+            // A topic that is missing now is somebody's mistake; later it is a change.
+            cluster.topics(&plan.topic_names()).map(drop)
         });
         admitted.await?;
-        let wanted = self.wanted().await?;
         let cluster = Arc::clone(&self.cluster);
-        let clients = blocking(move || Ok((cluster.source()?, cluster.source()?, cluster.membership()?)));
-        let (source, second, membership) = clients.await?;
+        let clients =
+            blocking(move || Ok((cluster.source()?, cluster.source()?, cluster.membership()?, cluster.config_log()?)));
+        let (source, second, membership, log) = clients.await?;
+        let configuration = Configuration::start(log);
+        configuration.wait_for(Default::default()).await?;
+        let plan = Arc::clone(&self.plans.borrow());
+        let forced = plan.forced;
+        publish(&self.cluster, &configuration, plan, forced).await?;
         self.status.trouble(None);
-        Ok(Entrance { source, second, membership, wanted })
+        Ok(Entrance { source, second, membership, configuration })
     }
+}
 
-    async fn wanted(&self) -> Result<Vec<(Wanted, Vec<TopicInfo>)>, Fault> {
-        let (cluster, plans) = (Arc::clone(&self.cluster), self.plans.clone());
-        let look_up = move || {
-            let topics_of = |plan: ConnectorPlan| {
-                let infos = cluster.topics(&plan.topics)?;
-                let topics = infos.iter().map(|info| (info.name.clone(), info.id)).collect();
-                let ConnectorPlan { name, identity, pinned, .. } = plan;
-                Ok((Wanted { connector: name, topics, identity, pinned }, infos))
-            };
-            plans.into_iter().map(topics_of).collect()
-        };
-        blocking(look_up).await
+/// What the files ask for goes into the config log, unless it is there already.
+async fn publish(
+    cluster: &Arc<dyn Cluster>,
+    configuration: &Configuration,
+    plan: Arc<Plan>,
+    forced: bool,
+) -> Result<Published, Fault> {
+    let cluster = Arc::clone(cluster);
+    let begin = plan.starts.keys().filter_map(|at| Some((*at, plan.wanted.lanes.get(*at)?)));
+    let new = if plan.starts.is_empty() { BTreeSet::new() } else { configuration.catalogue().new_among(begin) };
+    let wanted = blocking(move || plan.resolve(cluster.as_ref(), &new)).await?;
+    let published = configuration.publish(wanted, forced).await?;
+    match published {
+        Published::At(revision) => tracing::info!(revision = revision.0, "configuration published"),
+        Published::Nothing => {}
+        Published::Superseded => tracing::warn!(
+            "these files were published before and others since: what is in force stays; `--publish-again` makes them \
+             the newest"
+        ),
     }
+    Ok(published)
 }
 
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
@@ -211,9 +227,14 @@ async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T, Fault> + S
 /// The worker while it runs.
 struct Office {
     worker: Worker,
+    plans: watch::Receiver<Arc<Plan>>,
     shared: Shared,
-    shards: u32,
-    wanted: Vec<(Wanted, Vec<TopicInfo>)>,
+    news: mpsc::UnboundedSender<News>,
+    topology: Arc<Topology>,
+    /// What the files ask for could not be published, and is tried again.
+    is_unpublished: bool,
+    /// The logs of all partitions, as last seen.
+    known: BTreeMap<TopicPartition, OffsetRange>,
     assigned: BTreeSet<Shard>,
     running: HashMap<Shard, mpsc::UnboundedSender<Mail>>,
     tasks: JoinSet<(Shard, End)>,
@@ -226,27 +247,140 @@ impl Office {
     async fn run(
         mut self,
         mut inbox: mpsc::UnboundedReceiver<News>,
+        mut looks: mpsc::UnboundedReceiver<Look>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), Fault> {
         let (mut topics, mut bounds, mut report) =
             (interval(TOPICS_EVERY), interval(BOUNDS_EVERY), interval(REPORT_EVERY));
-        topics.tick().await;
+        let mut newest = self.shared.configuration.watch();
         loop {
-            let due = self.again.values().min().copied();
+            let due = self.again.values().min().copied().filter(|_| self.is_surveyed());
             tokio::select! {
                 news = inbox.recv() => match news {
                     Some(News::Membership(event)) => self.membership(event).await?,
+                    Some(News::Topology(found)) => self.surveyed(found),
+                    Some(News::Published(published)) => self.published(published),
                     Some(News::Failed(fault)) => return Err(fault),
                     None => return Err(Fault::halt("membership-gone", "the membership's thread ended: this is a bug")),
                 },
                 Some(ended) = self.tasks.join_next() => self.ended(ended)?,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.own_due(),
-                _ = topics.tick() => self.refresh_topics().await,
+                Ok(()) = newest.changed() => {
+                    if let Some(trouble) = newest.borrow_and_update().trouble.clone() {
+                        return Err(Fault::halt("config-unreadable", trouble));
+                    }
+                    self.survey();
+                }
+                Ok(()) = self.plans.changed() => self.publish(),
+                Some(look) = looks.recv() => self.look(look),
+                _ = topics.tick() => {
+                    self.survey();
+                    if self.is_unpublished {
+                        self.publish();
+                    }
+                }
                 _ = bounds.tick() => self.ask_bounds(),
                 _ = report.tick() => self.report().detach_all(),
                 _ = stop.wait_for(|stop| *stop) => return self.drain().await,
             }
         }
+    }
+
+    fn is_surveyed(&self) -> bool {
+        !self.topology.topics.is_empty()
+    }
+
+    /// Looks at the topics of everything that is published; what was found comes as news.
+    fn survey(&self) {
+        let (cluster, catch_up) = (Arc::clone(&self.worker.cluster), self.shared.catch_up.clone());
+        let names: BTreeSet<String> = {
+            let catalogue = self.shared.configuration.catalogue();
+            let connectors: Vec<String> = catalogue.connector_names().map(str::to_owned).collect();
+            let entries = connectors.iter().filter_map(|name| catalogue.connector(name));
+            entries.flat_map(|entry| &entry.topics).map(|topic| topic.name.clone()).collect()
+        };
+        let news = self.news.clone();
+        tokio::spawn(async move {
+            let names: Vec<String> = names.into_iter().collect();
+            let topology = blocking(move || Topology::look_up(cluster.as_ref(), &names)).await;
+            let found = match topology {
+                Ok(topology) => {
+                    let all = topology.names().keys().flat_map(|topic| topology.partitions(*topic)).collect();
+                    catch_up.bounds(all).await.map(|bounds| (topology, bounds))
+                }
+                Err(fault) => Err(fault),
+            };
+            let _ = news.send(News::Topology(found));
+        });
+    }
+
+    fn surveyed(&mut self, found: Result<(Topology, BTreeMap<TopicPartition, OffsetRange>), Fault>) {
+        let (topology, bounds) = match found {
+            Ok(found) => found,
+            Err(fault) => {
+                tracing::warn!(code = fault.code, %fault, "topics cannot be looked up");
+                return self.shared.status.trouble(Some(fault.to_string()));
+            }
+        };
+        self.shared.status.trouble(None);
+        if *self.topology != topology {
+            // A topic that was made anew under its name is another one.
+            let is_new =
+                |info: &TopicInfo| self.topology.topics.get(&info.name).is_some_and(|known| known.id != info.id);
+            let made_anew = topology.topics.values().any(is_new);
+            self.topology = Arc::new(topology);
+            if made_anew {
+                self.publish();
+            }
+        }
+        self.known = bounds;
+        for (shard, sender) in &self.running {
+            let (topology, bounds) = (Arc::clone(&self.topology), self.known_of(*shard));
+            let _ = sender.send(Mail::Published { topology, bounds });
+        }
+    }
+
+    fn known_of(&self, shard: Shard) -> BTreeMap<TopicPartition, OffsetRange> {
+        let own = self.known.iter().filter(|(key, _)| key.partition % self.shared.shards == shard.0);
+        own.map(|(key, bounds)| (*key, *bounds)).collect()
+    }
+
+    /// Files changed, or a topic was made anew under its name.
+    fn publish(&mut self) {
+        let (cluster, configuration) = (Arc::clone(&self.worker.cluster), self.shared.configuration.clone());
+        let (plan, news) = (Arc::clone(&self.plans.borrow_and_update()), self.news.clone());
+        tokio::spawn(async move {
+            // Forced once, at the start: else two workers with different files would outdo each other for ever.
+            let published = publish(&cluster, &configuration, plan, false).await;
+            let _ = news.send(News::Published(published));
+        });
+    }
+
+    fn published(&mut self, published: Result<Published, Fault>) {
+        self.is_unpublished = published.is_err();
+        match published {
+            Ok(_) => self.shared.status.trouble(None),
+            Err(fault) => {
+                tracing::error!(code = fault.code, %fault, "configuration is not published: what is in force stays");
+                self.shared.status.trouble(Some(fault.to_string()));
+            }
+        }
+    }
+
+    fn look(&self, Look { lanes, answer }: Look) {
+        let asked = self.running.values().map(|sender| {
+            let (answer, states) = oneshot::channel();
+            let _ = sender.send(Mail::Look(Look { lanes: lanes.clone(), answer }));
+            states
+        });
+        let asked: Vec<_> = asked.collect();
+        tokio::spawn(async move {
+            let mut all = Vec::new();
+            for states in asked {
+                all.extend(states.await.unwrap_or_default());
+            }
+            let _ = answer.send(all);
+        });
     }
 
     async fn membership(&mut self, event: MembershipEvent) -> Result<(), Fault> {
@@ -302,29 +436,21 @@ impl Office {
         }
     }
 
-    fn partitions(&self, shard: Shard) -> Vec<TopicPartition> {
-        let infos = self.wanted.iter().flat_map(|(_, infos)| infos);
-        let all =
-            infos.flat_map(|info| (0..info.partitions).map(|partition| TopicPartition { topic: info.id, partition }));
-        let own: BTreeSet<_> = all.filter(|key| key.partition % self.shards == shard.0).collect();
-        own.into_iter().collect()
-    }
-
     fn own(&mut self, shard: Shard) {
         let (sender, mailbox) = mpsc::unbounded_channel();
         self.running.insert(shard, sender.clone());
         let mut settings = self.worker.settings.engine.clone();
         settings.shard = shard;
-        let (cluster, opener) = (Arc::clone(&self.worker.cluster), Arc::clone(&self.worker.opener));
-        let wanted: Vec<Wanted> = self.wanted.iter().map(|(wanted, _)| wanted.clone()).collect();
-        let (partitions, shared) = (self.partitions(shard), self.shared.clone());
+        let cluster = Arc::clone(&self.worker.cluster);
+        let (topology, shared) = (Arc::clone(&self.topology), self.shared.clone());
         self.tasks.spawn(async move {
             let started = Instant::now();
             let owned = async {
                 let (journal, recovered) = JournalThread::own(shard, move || cluster.journal(shard)).await?;
                 let (generation, bytes) = (recovered.generation.0, recovered.bytes_read);
+                let (configuration, catch_up) = (&shared.configuration, &shared.catch_up);
                 let owned =
-                    ownership::recover(settings, recovered, opener, &wanted, partitions, &shared.catch_up).await?;
+                    ownership::recover(settings, recovered, configuration, topology, shared.shards, catch_up).await?;
                 let recovery_ms = started.elapsed().as_millis() as u64;
                 tracing::info!(shard = shard.0, generation, recovery_ms, recovery_bytes = bytes, "shard owned");
                 shared.status.shard(shard, |status| {
@@ -360,36 +486,13 @@ impl Office {
         Ok(())
     }
 
-    async fn refresh_topics(&mut self) {
-        let wanted = match self.worker.wanted().await {
-            Ok(wanted) => wanted,
-            Err(fault) => {
-                tracing::warn!(code = fault.code, %fault, "topics cannot be looked up");
-                return self.shared.status.trouble(Some(fault.to_string()));
-            }
-        };
-        self.shared.status.trouble(None);
-        if wanted == self.wanted {
-            return;
-        }
-        // More partitions, or a topic made anew: owning the shards again takes both in, by the same path as a start.
-        tracing::info!("topics changed, shards are owned again");
-        self.wanted = wanted;
-        for shard in self.assigned.clone() {
-            self.send(shard, Mail::Release);
-            self.again.insert(shard, Instant::now() + AGAIN_FIRST);
-        }
-    }
-
     fn ask_bounds(&mut self) {
         let budget = &self.shared.budget;
         self.shared.status.memory(budget.used(), budget.bytes_max());
-        let names = |infos: &[TopicInfo]| infos.iter().map(|info| info.name.clone()).collect();
-        let topics = self.wanted.iter().map(|(wanted, infos)| (wanted.connector.clone(), names(infos)));
-        self.shared.status.topics(topics.collect());
+        self.shared.status.topics(self.topics_of());
         for (shard, sender) in &self.running {
-            let (sender, catch_up, partitions) =
-                (sender.clone(), self.shared.catch_up.clone(), self.partitions(*shard));
+            let (sender, catch_up) = (sender.clone(), self.shared.catch_up.clone());
+            let partitions: Vec<TopicPartition> = self.known_of(*shard).into_keys().collect();
             tokio::spawn(async move {
                 if let Ok(bounds) = catch_up.bounds(partitions).await {
                     let _ = sender.send(Mail::Bounds(bounds));
@@ -398,24 +501,37 @@ impl Office {
         }
     }
 
+    /// Connector → its topics' names.
+    fn topics_of(&self) -> BTreeMap<String, Vec<String>> {
+        let catalogue = self.shared.configuration.catalogue();
+        let topics = |name: &str| {
+            let entry = catalogue.connector(name);
+            entry.map_or_else(Vec::new, |entry| entry.topics.iter().map(|topic| topic.name.clone()).collect())
+        };
+        catalogue.connector_names().map(|name| (name.to_owned(), topics(name))).collect()
+    }
+
     /// Offsets for people's tools: what every lane has decided.
     fn report(&self) -> JoinSet<()> {
         let mut reports = JoinSet::new();
         let summary = self.shared.status.summary();
-        let floors = summary.shards.values().flat_map(|shard| &shard.partitions);
-        let floors: BTreeMap<_, _> = floors.map(|(key, partition)| (*key, partition.floor)).collect();
-        for (wanted, _) in &self.wanted {
-            let topics: BTreeSet<_> = wanted.topics.iter().map(|(_, id)| *id).collect();
-            let own: Vec<_> =
-                floors.iter().filter(|(key, _)| topics.contains(&key.topic)).map(|(key, at)| (*key, *at)).collect();
-            let (cluster, connector) = (Arc::clone(&self.worker.cluster), wanted.connector.clone());
-            if !own.is_empty() {
-                reports.spawn_blocking(move || {
-                    if let Err(fault) = cluster.report(&connector, &own) {
-                        tracing::debug!(connector, %fault, "group offsets not reported");
-                    }
-                });
+        let mut floors: BTreeMap<Arc<str>, BTreeMap<TopicPartition, outflow_api::Offset>> = BTreeMap::new();
+        {
+            let catalogue = self.shared.configuration.catalogue();
+            for (track, floor) in summary.shards.values().flat_map(|shard| &shard.floors) {
+                let Some(feed) = catalogue.feed(track.feed) else { continue };
+                let own = floors.entry(Arc::clone(&feed.connector)).or_default();
+                own.entry(track.partition).and_modify(|known| *known = (*floor).min(*known)).or_insert(*floor);
             }
+        }
+        for (connector, own) in floors {
+            let cluster = Arc::clone(&self.worker.cluster);
+            let own: Vec<_> = own.into_iter().collect();
+            reports.spawn_blocking(move || {
+                if let Err(fault) = cluster.report(&connector, &own) {
+                    tracing::debug!(%connector, %fault, "group offsets not reported");
+                }
+            });
         }
         reports
     }

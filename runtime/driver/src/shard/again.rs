@@ -1,60 +1,149 @@
-//! What a shard does with rows that are read again: debts, and decided batches whose rows are gone from memory.
+//! What a shard does with rows that are read again: debts, runs, and decided batches whose rows are gone from memory.
 
 use super::*;
+use crate::{
+    pass::{Found, Want},
+    route::Shares,
+};
+use outflow_api::Sink;
+
+/// A decided batch that cannot be tried now.
+const LATER: Duration = Duration::from_secs(5);
+
+/// Requests for rows, by the batch that they are for.
+#[derive(Default)]
+pub(crate) struct Again {
+    debts: HashMap<BatchId, (TopicPartition, Want, Vec<Offset>)>,
+    reveals: HashMap<BatchId, Reveal>,
+}
+
+/// A decided batch whose rows are read again, each partition by itself.
+struct Reveal {
+    permit: CommitPermit,
+    pending: Pending,
+    lane: OpenLane,
+    wants: BTreeMap<TopicPartition, Want>,
+    found: Vec<Kept>,
+}
+
+impl Again {
+    pub fn partitions(&self) -> impl Iterator<Item = TopicPartition> {
+        let reveals = self.reveals.values().flat_map(|reveal| reveal.wants.keys());
+        self.debts.values().map(|(partition, ..)| *partition).chain(reveals.copied())
+    }
+
+    pub fn needs(&self, partition: TopicPartition) -> impl Iterator<Item = (Offset, Offset)> {
+        let debts = self.debts.values().filter(move |(of, ..)| *of == partition).map(|(_, want, _)| want);
+        let reveals = self.reveals.values().filter_map(move |reveal| reveal.wants.get(&partition));
+        debts.chain(reveals).map(|want| (want.next(), want.range.next))
+    }
+
+    fn wants(&mut self, partition: TopicPartition) -> impl Iterator<Item = &mut Want> {
+        let debts = self.debts.values_mut().filter(move |(of, ..)| *of == partition).map(|(_, want, _)| want);
+        let reveals = self.reveals.values_mut().filter_map(move |reveal| reveal.wants.get_mut(&partition));
+        debts.chain(reveals)
+    }
+}
 
 impl ShardTask {
-    pub(super) fn read_debt(&mut self, batch: BatchId, owed: Covers, spent: Offsets) {
-        let limits = self.lanes.any(batch.lane).map(|lane| lane.flush);
-        let (rows_max, bytes_max) = limits.map_or((100_000, 64 << 20), |limits| (limits.rows_max, limits.bytes_max));
-        let (mail, catch_up) = (self.mail.clone(), self.shared.catch_up.clone());
-        self.tasks.spawn(async move {
-            let result = catch_up.read(owed, rows_max, bytes_max).await;
-            let _ = mail.send(Mail::DebtRead { batch, spent, result });
-        });
+    pub(super) fn read_debt(
+        &mut self,
+        batch: BatchId,
+        (partition, range): (TopicPartition, OffsetRange),
+        by: Option<Revision>,
+        spent: Vec<Offset>,
+    ) {
+        let catalogue = self.shared.configuration.catalogue();
+        let flush = catalogue.lane(batch.lane).map(|entry| entry.flush);
+        drop(catalogue);
+        let mut want = Want::new(batch.lane, range, by);
+        (want.rows_max, want.bytes_max) = flush.map_or((100_000, 64 << 20), |flush| (flush.rows, flush.bytes));
+        self.again.debts.insert(batch, (partition, want, spent));
     }
 
-    pub(super) fn debt_read(&mut self, batch: BatchId, spent: Offsets, result: Result<Reread, Fault>) {
-        let Reread { kept, mut covers } = match result {
-            Ok(reread) => reread,
-            Err(fault) => return self.handle(Event::DebtFailed { batch, reason: reason(&fault) }),
-        };
-        let routed = self.routed(batch.lane, kept);
-        // A batch has one version: each partition ends where the lane's next one begins.
-        let version = routed.iter().map(|(version, _)| *version).min().unwrap_or_default();
-        for (_, kept) in routed.iter().filter(|(of, _)| *of != version) {
-            let first = kept.slice.block.offset(kept.slice.rows.start);
-            let range = covers.get_mut(&kept.slice.block.partition()).expect("rows lie within what was read");
-            range.next = range.next.min(first);
-        }
-        let own = routed.into_iter().filter(|(of, _)| *of == version).map(|(_, kept)| kept).collect();
-        let (own, _) = crate::rows::split(own, &covers);
-        let rows = rows_of(&own).len() as u64;
-        if self.engine.is_reading(batch) {
-            self.debt.insert(batch.lane, (own, spent));
-        }
-        self.handle(Event::DebtRead(DebtRead { batch, version, covers, rows }));
-        self.debt.remove(&batch.lane);
-    }
-
-    /// The lane's rows among these, each with the version of the lane in force at its offset.
-    fn routed(&self, lane: LaneId, kept: Vec<Kept>) -> Vec<(Revision, Kept)> {
-        let mut routed = Vec::new();
-        for Kept { slice: RowSlice { block, rows }, memory } in kept {
-            let partition = block.partition();
-            let mut row = rows.start;
-            while row < rows.end {
-                let at = block.offset(row);
-                let end = block.row_at(self.engine.revision_ends(partition, at)).min(rows.end);
-                let routes =
-                    self.engine.revision_at(partition, at).map(|revision| self.lanes.route(revision, partition.topic));
-                if let Some((_, version)) = routes.unwrap_or_default().iter().find(|(id, _)| *id == lane) {
-                    let slice = RowSlice { block: Arc::clone(&block), rows: row..end };
-                    routed.push((*version, Kept { slice, memory: Arc::clone(&memory) }));
-                }
-                row = end;
+    /// A piece was read: whoever wants rows of it takes them.
+    pub(super) fn found(&mut self, partition: TopicPartition, piece: &Piece, own: &[Shares]) {
+        let mut by: BTreeSet<Revision> = BTreeSet::new();
+        by.extend(self.again.wants(partition).filter_map(|want| want.by));
+        for (kept, shares) in piece.kept.iter().zip(own) {
+            self.offer(partition, piece, kept, None, shares);
+            for by in &by {
+                let shares = self.shares_by(*by, kept);
+                self.offer(partition, piece, kept, Some(*by), &shares);
             }
         }
-        routed
+        for want in self.again.wants(partition).filter(|want| want.next() >= piece.start) {
+            want.passed(piece.next);
+        }
+        self.finish_debts(partition);
+        self.finish_reveals(partition);
+    }
+
+    fn offer(&mut self, partition: TopicPartition, piece: &Piece, kept: &Kept, by: Option<Revision>, shares: &Shares) {
+        let budget = self.shared.budget.clone();
+        let mut wants: HashMap<LaneId, Vec<&mut Want>> = HashMap::new();
+        for want in self.again.wants(partition).filter(|want| want.by == by && want.next() >= piece.start) {
+            wants.entry(want.lane).or_default().push(want);
+        }
+        for share in &shares.lanes {
+            for want in wants.get_mut(&share.lane).into_iter().flatten() {
+                want.take(kept, share.version, share.rows.iter(), &budget);
+            }
+        }
+    }
+
+    fn shares_by(&self, by: Revision, kept: &Kept) -> Shares {
+        let mut shares = Shares::default();
+        let catalogue = self.shared.configuration.catalogue();
+        let (block, rows) = (&kept.slice.block, kept.slice.rows.clone());
+        self.shared.router.route(&catalogue, by, block, rows, &mut shares);
+        shares
+    }
+
+    fn finish_debts(&mut self, partition: TopicPartition) {
+        let over = self.again.debts.iter().filter(|(_, (of, want, _))| *of == partition && want.is_over());
+        let over: Vec<BatchId> = over.map(|(batch, _)| *batch).collect();
+        for batch in over {
+            let Some((_, want, spent)) = self.again.debts.remove(&batch) else { continue };
+            let Found { kept, rows, version, covers } = want.finish(&self.shared.budget);
+            if self.engine.is_reading(batch) {
+                self.debt.insert(batch.lane, (kept, Offsets::from([(partition, spent)])));
+            }
+            let version = version.unwrap_or_default();
+            self.handle(Event::DebtRead(DebtRead { batch, version, covers, rows }));
+            self.debt.remove(&batch.lane);
+        }
+    }
+
+    fn finish_reveals(&mut self, partition: TopicPartition) {
+        let mut ready = Vec::new();
+        for (batch, reveal) in &mut self.again.reveals {
+            if reveal.wants.get(&partition).is_some_and(Want::is_over)
+                && let Some(want) = reveal.wants.remove(&partition)
+            {
+                reveal.found.extend(want.finish(&self.shared.budget).kept);
+            }
+            if reveal.wants.is_empty() {
+                ready.push(*batch);
+            }
+        }
+        for batch in ready {
+            if let Some(reveal) = self.again.reveals.remove(&batch) {
+                self.reveal_found(reveal);
+            }
+        }
+    }
+
+    pub(super) fn again_failed(&mut self, partition: TopicPartition, fault: &Fault) {
+        let failed = self.again.debts.iter().filter(|(_, (of, ..))| *of == partition);
+        for batch in failed.map(|(batch, _)| *batch).collect::<Vec<_>>() {
+            self.again.debts.remove(&batch);
+            self.handle(Event::DebtFailed { batch, reason: reason(fault) });
+        }
+        let hanging = self.again.reveals.iter().filter(|(_, reveal)| reveal.wants.contains_key(&partition));
+        for batch in hanging.map(|(batch, _)| *batch).collect::<Vec<_>>() {
+            self.handle(Event::RevealStalled { batch, reason: reason(fault) });
+        }
     }
 
     pub(super) fn reveal(&mut self, permit: CommitPermit, pending: Pending, read_rows: bool) {
@@ -63,74 +152,73 @@ impl ShardTask {
         if pending.token.is_empty() {
             return drop(mail.send(Mail::Revealed { batch, outcome: Revealed::Committed, letters: Vec::new() }));
         }
-        let lane = match self.lanes.get(batch.lane, pending.version) {
+        let lane = match self.lane(batch.lane, pending.version) {
             Ok(lane) => lane,
-            Err(reason) => return drop(mail.send(Mail::Engine(Event::RevealStalled { batch, reason }))),
+            Err(reason) => return self.try_later(permit, pending, read_rows, reason),
         };
         let pieces = self.pieces.get(&batch).cloned();
         if read_rows && pieces.is_none() {
             return self.reveal_again(permit, pending, lane);
         }
         let repeated = self.shared.status.repeats_of(&lane.connector);
+        let (calls, today) = (Arc::clone(&self.shared.calls), self.today(lane, pending.version, batch.lane));
         self.tasks.spawn(async move {
             let encoded = pieces.as_ref().map(|pieces| &pieces.encoded);
-            let answer = settle(&lane, &permit, encoded, batch, &mail, repeated).await;
+            let answer = settle(today, &permit, encoded, batch, &mail, (repeated, &calls)).await;
             let _ = mail.send(answer);
+        });
+    }
+
+    /// The lane's sink with today's credentials, asked for before each try: somebody may have mended them.
+    fn today(&self, lane: OpenLane, version: Revision, id: LaneId) -> impl Fn() -> Arc<dyn Sink> + Send + Sync + use<> {
+        let (lanes, configuration) = (self.shared.lanes.clone(), self.shared.configuration.clone());
+        move || match lanes.get(&configuration.catalogue(), id, version) {
+            Ok(today) => today.sink,
+            Err(_) => Arc::clone(&lane.sink),
+        }
+    }
+
+    /// It is decided: it is tried again, however often.
+    fn try_later(&mut self, permit: CommitPermit, pending: Pending, read_rows: bool, reason: Reason) {
+        let mail = self.mail.clone();
+        self.tasks.spawn(async move {
+            let _ = mail.send(Mail::Engine(Event::RevealStalled { batch: pending.id, reason }));
+            tokio::time::sleep(LATER).await;
+            let _ = mail.send(Mail::Reveal { permit, pending: Box::new(pending), read_rows });
         });
     }
 
     /// The same rows, read again: same offsets, same versions, same order, so the same bytes.
     fn reveal_again(&mut self, permit: CommitPermit, pending: Pending, lane: OpenLane) {
-        let (mail, catch_up, compute) = (self.mail.clone(), self.shared.catch_up.clone(), self.shared.compute.clone());
+        let wants = pending.covers.iter().map(|(partition, range)| {
+            let by = pending.run.map(|(_, by)| by);
+            (*partition, Want::decided(pending.id.lane, *range, by, pending.version))
+        });
+        let wants: BTreeMap<TopicPartition, Want> = wants.collect();
+        self.again.reveals.insert(pending.id, Reveal { permit, pending, lane, wants, found: Vec::new() });
+    }
+
+    fn reveal_found(&mut self, reveal: Reveal) {
+        let Reveal { permit, pending, lane, wants: _, found } = reveal;
+        let (mail, compute) = (self.mail.clone(), self.shared.compute.clone());
+        let (repeated, calls) = (self.shared.status.repeats_of(&lane.connector), Arc::clone(&self.shared.calls));
         let id = pending.id;
-        let plan = self.routing_plan(&pending);
-        let repeated = self.shared.status.repeats_of(&lane.connector);
-        let job = self.job(id, lane.clone(), Vec::new(), pending.covers.clone(), pending.rejected.clone());
+        let today = self.today(lane.clone(), pending.version, id.lane);
+        let job = self.job(id, lane, found, pending.covers.clone(), pending.rejected.clone());
         self.tasks.spawn(async move {
-            let mut waits = crate::retry::Waits::new();
-            let made = loop {
-                let read = catch_up.read(pending.covers.clone(), u64::MAX, u64::MAX).await;
-                let made = match read {
-                    Ok(reread) => {
-                        let kept =
-                            plan.iter().flat_map(|covers| crate::rows::split(reread.kept.clone(), covers).0).collect();
-                        make(&compute, job.with_rows(kept)).await
-                    }
-                    Err(fault) => Err(fault),
-                };
-                match made {
-                    Ok(made) => break made,
-                    Err(fault) => {
-                        let _ = mail.send(Mail::Engine(Event::RevealStalled { batch: id, reason: reason(&fault) }));
-                        tokio::time::sleep(waits.next(&fault)).await;
-                    }
+            let answer = match make(&compute, job).await {
+                Ok(made) if made.rows_hash == pending.rows_hash => {
+                    settle(today, &permit, Some(&made.encoded), id, &mail, (repeated, &calls)).await
                 }
-            };
-            let answer = if made.rows_hash == pending.rows_hash {
-                settle(&lane, &permit, Some(&made.encoded), id, &mail, repeated).await
-            } else {
-                Mail::Revealed { batch: id, outcome: Revealed::RowsDiffer, letters: Vec::new() }
+                Ok(_) => Mail::Revealed { batch: id, outcome: Revealed::RowsDiffer, letters: Vec::new() },
+                Err(fault) => {
+                    let _ = mail.send(Mail::Engine(Event::RevealStalled { batch: id, reason: reason(&fault) }));
+                    tokio::time::sleep(LATER).await;
+                    Mail::Reveal { permit, pending: Box::new(pending), read_rows: true }
+                }
             };
             let _ = mail.send(answer);
         });
-    }
-
-    /// The parts of a pending batch's covers that were routed to its lane under its version.
-    fn routing_plan(&self, pending: &Pending) -> Vec<Covers> {
-        let mut plan = Vec::new();
-        for (partition, range) in &pending.covers {
-            let mut at = range.start;
-            while at < range.next {
-                let end = self.engine.revision_ends(*partition, at).min(range.next);
-                let revision = self.engine.revision_at(*partition, at);
-                let routes = revision.map(|revision| self.lanes.route(revision, partition.topic)).unwrap_or_default();
-                if routes.contains(&(pending.id.lane, pending.version)) {
-                    plan.push(Covers::from([(*partition, OffsetRange::new(at, end))]));
-                }
-                at = end;
-            }
-        }
-        plan
     }
 
     pub(super) fn revealed(&mut self, batch: BatchId, outcome: Revealed, letters: Vec<DeadLetter>) {
@@ -140,10 +228,10 @@ impl ShardTask {
         match outcome {
             Revealed::Committed | Revealed::AlreadyCommitted => {
                 let bytes = self.pieces.remove(&batch).map_or(0, |pieces| pieces.encoded.held_bytes() as u64);
-                let view = self.engine.pending(batch);
-                if let (Some(lane), Some(pending)) = (self.lanes.any(batch.lane), view) {
+                let connector = self.connector_of(batch.lane);
+                if let (Some(connector), Some(pending)) = (connector, self.engine.pending(batch)) {
                     let rejected: usize = pending.rejected.values().map(Vec::len).sum();
-                    self.shared.status.connector(&lane.connector, |connector| {
+                    self.shared.status.connector(&connector, |connector| {
                         connector.rows_visible += pending.rows;
                         connector.rows_rejected += rejected as u64;
                         connector.batches_visible += 1;
@@ -157,19 +245,23 @@ impl ShardTask {
         }
         self.handle(Event::Revealed { batch, outcome });
     }
+
+    pub(super) fn connector_of(&self, lane: LaneId) -> Option<String> {
+        self.shared.configuration.catalogue().lane(lane).map(|entry| entry.connector.clone())
+    }
 }
 
 /// One commit, until it answers.
 async fn settle(
-    lane: &OpenLane,
+    sink: impl Fn() -> Arc<dyn Sink>,
     permit: &CommitPermit,
     encoded: Option<&Encoded>,
     batch: BatchId,
     mail: &mpsc::UnboundedSender<Mail>,
-    repeated: impl Fn(),
+    (repeated, calls): (impl Fn(), &Calls),
 ) -> Mail {
     let stalled = |reason: Reason| drop(mail.send(Mail::Engine(Event::RevealStalled { batch, reason })));
-    let outcome = match delivery::commit(Arc::clone(&lane.sink), permit, encoded, stalled, repeated).await {
+    let outcome = match delivery::commit(sink, permit, encoded, calls, stalled, repeated).await {
         Ok(CommitOutcome::Committed) => Revealed::Committed,
         Ok(CommitOutcome::AlreadyCommitted) => Revealed::AlreadyCommitted,
         Ok(CommitOutcome::NeedsRows) => Revealed::NeedsRows,

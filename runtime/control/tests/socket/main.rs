@@ -2,7 +2,7 @@
 
 use outflow_control::{Board, ConnectorStatus, Control, Phase, ShardStatus, Status};
 use serde_json::Value;
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -11,23 +11,31 @@ use tokio::{
     time::timeout,
 };
 
+mod double;
+mod steered;
+
+use double::Double;
+
 struct Running {
     address: SocketAddr,
     board: Board,
+    double: Double,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
 
 async fn start() -> Running {
+    let double = Double::default();
+    let steering = Arc::new(double.clone());
     let control = Control::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a free port");
     let (stop, stopped) = oneshot::channel::<()>();
     let (address, board) = (control.address(), Board::default());
     let shown = board.clone();
     let served = tokio::spawn(async move {
         let stop = async { stopped.await.unwrap_or(()) };
-        control.serve(shown, "1.2.3", stop).await.expect("it is served");
+        control.serve(shown, steering, "1.2.3", stop).await.expect("it is served");
     });
-    Running { address, board, stop, served }
+    Running { address, board, double, stop, served }
 }
 
 impl Running {
@@ -41,6 +49,12 @@ impl Running {
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
         (status, body.to_owned())
+    }
+
+    async fn post(&self, path: &str, body: &str) -> (u16, String) {
+        let (address, length) = (self.address, body.len());
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}");
+        self.send(&format!("{head}\r\n\r\n{body}")).await
     }
 
     async fn get(&self, path: &str) -> (u16, String) {

@@ -1,0 +1,72 @@
+use outflow_api::{LaneId, Offset, OffsetRange, Ranges, Revision, TopicId, TopicPartition};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What an operator asked for in one call; takes effect once in every shard, whoever owns it (P31).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CommandEntry {
+    /// The caller's own: a call that is repeated with it is the same call.
+    pub id: String,
+    pub orders: Vec<Order>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub enum Order {
+    Pause {
+        lane: u32,
+    },
+    Resume {
+        lane: u32,
+    },
+    Mend {
+        lane: u32,
+    },
+    /// What is owed is owed no more.
+    Skip {
+        lane: u32,
+    },
+    /// The decided batch is given up.
+    Abandon {
+        lane: u32,
+    },
+    /// These ranges once more: topic id in hex and partition (`…/0`) → start and end.
+    Replay {
+        lane: u32,
+        /// The definitions that route the rows.
+        by: u64,
+        ranges: BTreeMap<String, Vec<(i64, i64)>>,
+    },
+}
+
+impl Order {
+    pub fn lane(&self) -> LaneId {
+        LaneId(match self {
+            Order::Pause { lane }
+            | Order::Resume { lane }
+            | Order::Mend { lane }
+            | Order::Skip { lane }
+            | Order::Abandon { lane }
+            | Order::Replay { lane, .. } => *lane,
+        })
+    }
+
+    /// Of a replay: none where the text is not one of ours.
+    pub fn ranges(&self) -> (Revision, BTreeMap<TopicPartition, Ranges>) {
+        let Order::Replay { by, ranges, .. } = self else { return Default::default() };
+        let ranges = ranges.iter().filter_map(|(key, ranges)| {
+            let mut all = Ranges::default();
+            for (start, next) in ranges.iter().filter(|(start, next)| start < next) {
+                all.insert(OffsetRange::new(Offset(*start), Offset(*next)));
+            }
+            Some((partition(key)?, all))
+        });
+        (Revision(*by), ranges.collect())
+    }
+}
+
+/// `<topic id in hex>/<partition>`, as entries name partitions.
+pub(crate) fn partition(text: &str) -> Option<TopicPartition> {
+    let (topic, partition) = text.split_once('/')?;
+    Some(TopicPartition { topic: TopicId(u128::from_str_radix(topic, 16).ok()?), partition: partition.parse().ok()? })
+}

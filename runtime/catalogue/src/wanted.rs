@@ -1,0 +1,66 @@
+use crate::{ConnectorEntry, LaneEntry, Start};
+use std::collections::BTreeSet;
+
+/// What the configuration asks for, all of it.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    pub connectors: Vec<WantedConnector>,
+    pub lanes: Vec<WantedLane>,
+    /// Files that could not be read as a whole: what they said before stays in force.
+    pub unread: BTreeSet<String>,
+    /// Of the set of files.
+    pub digest: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct WantedConnector {
+    pub name: String,
+    /// Version and feeds are filled in by the draft.
+    pub entry: ConnectorEntry,
+}
+
+#[derive(Clone, Debug)]
+pub struct WantedLane {
+    pub connector: String,
+    pub merchant: Option<String>,
+    pub rejects: bool,
+    pub identity: String,
+    pub place: Box<str>,
+    pub settings: Box<str>,
+    pub flush: crate::FlushEntry,
+    /// Seconds; 0 is live.
+    pub schedule: u32,
+    pub start: Start,
+    pub source: String,
+}
+
+impl WantedLane {
+    /// A lane that keeps all of this is the same lane (P5).
+    pub fn key(&self) -> LaneKey<'_> {
+        LaneKey {
+            connector: &self.connector,
+            merchant: self.merchant.as_deref(),
+            identity: &self.identity,
+            schedule: self.schedule,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct LaneKey<'a> {
+    connector: &'a str,
+    merchant: Option<&'a str>,
+    identity: &'a str,
+    schedule: u32,
+}
+
+impl LaneEntry {
+    pub fn key(&self) -> LaneKey<'_> {
+        LaneKey {
+            connector: &self.connector,
+            merchant: self.merchant.as_deref(),
+            identity: &self.identity,
+            schedule: self.schedule,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+use crate::Refusal;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What people may ask of a worker. States are those of the worker's own shards; what is ordered takes effect in all.
+#[async_trait]
+pub trait Steering: Send + Sync {
+    async fn merchants(&self, wanted: Wanted) -> Result<Page, Refusal>;
+    async fn merchant(&self, id: &str) -> Result<Detail, Refusal>;
+    async fn act(&self, merchant: &str, request: Request) -> Result<Accepted, Refusal>;
+}
+
+/// Which merchants are listed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    pub connector: Option<String>,
+    /// Without it, deliveries that were removed are left out.
+    pub state: Option<State>,
+    pub prefix: Option<String>,
+    /// The last id of the page before.
+    pub after: Option<String>,
+    pub limit: usize,
+}
+
+/// How a delivery stands: the worst of the worker's shards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Live,
+    /// It reads again what the live stream has passed.
+    Behind,
+    /// Its destination fails, or is too slow; it is tried again by itself.
+    Parked,
+    /// By a person.
+    Paused,
+    /// It is delivered in passes.
+    Scheduled,
+    /// No file names it any more; what it still owes is delivered.
+    Removed,
+}
+
+impl State {
+    pub const ALL: [State; 6] =
+        [State::Live, State::Behind, State::Parked, State::Paused, State::Scheduled, State::Removed];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Live => "live",
+            State::Behind => "behind",
+            State::Parked => "parked",
+            State::Paused => "paused",
+            State::Scheduled => "scheduled",
+            State::Removed => "removed",
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Page {
+    pub merchants: Vec<Merchant>,
+    /// There are more behind this id: ask with `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Of this worker: states and numbers are theirs.
+    pub shards: Vec<u32>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Merchant {
+    pub merchant: String,
+    pub deliveries: Vec<Delivery>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Delivery {
+    pub connector: String,
+    pub lane: u32,
+    /// Where it goes.
+    pub identity: String,
+    /// Seconds between two passes; 0 is live.
+    pub schedule: u32,
+    pub state: State,
+    /// Why it is parked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Offsets to look through until it has caught up: records of others are among them.
+    pub lag_records: u64,
+    /// Read, and not yet in a decided batch.
+    pub open_rows: u64,
+    /// Replays, histories and mended debts under way, over all shards.
+    pub runs: u64,
+    /// A decided batch waits to become visible.
+    pub pending: bool,
+    /// Of one merchant, where something is owed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<OwedPartition>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OwedPartition {
+    pub topic: String,
+    pub partition: u32,
+    pub owed_from: i64,
+    /// Of the topic's log: what is below is gone.
+    pub log_start: i64,
+    /// Offsets that retention may still remove before it comes to what is owed.
+    pub offsets_until_loss: u64,
+    /// Owed, and gone already.
+    pub offsets_lost: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Detail {
+    #[serde(flatten)]
+    pub merchant: Merchant,
+    pub shards: Vec<u32>,
+    /// What cannot be said.
+    pub note: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Without it: all of the merchant's.
+    pub connector: Option<String>,
+    /// One of his deliveries alone.
+    pub lane: Option<u32>,
+    /// The caller's own: a call that is repeated with it takes effect once.
+    pub id: Option<String>,
+    pub confirm: bool,
+    pub act: Act,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Act {
+    Pause,
+    Resume,
+    Mend,
+    Skip,
+    Abandon,
+    /// Once more, knowing that rows double.
+    Replay {
+        from: Begin,
+        to: Until,
+    },
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Begin {
+    Earliest,
+    /// Milliseconds since 1970 UTC.
+    Timestamp(i64),
+    /// `topic/partition` → the first offset.
+    Offsets(BTreeMap<String, i64>),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Until {
+    Now,
+    /// `topic/partition` → behind the last offset.
+    Offsets(BTreeMap<String, i64>),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The caller's, or the one that it was given.
+    pub id: String,
+    /// Of the config log: shards take it one after the other.
+    pub revision: u64,
+    pub lanes: Vec<u32>,
+    /// Something was asked with this id before: nothing was done now.
+    pub repeated: bool,
+}

@@ -1,0 +1,149 @@
+//! What may be asked of merchants.
+
+use crate::{json, start, working};
+use outflow_control::{Act, Begin, State, Status, Until, Wanted};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+#[tokio::test]
+async fn a_list_is_asked_for_with_every_filter_and_with_nothing_else() {
+    let running = start().await;
+    let query = "connector=orders&state=parked&prefix=10&after=10%2F00&limit=5";
+    let (status, body) = running.get(&format!("/v1/merchants?{query}")).await;
+    assert_eq!((status, &json(&body)["shards"]), (200, &serde_json::json!([0, 2])));
+    let first = &json(&body)["merchants"][0];
+    assert_eq!((&first["merchant"], &first["deliveries"][0]["state"]), (&"1001".into(), &"parked".into()));
+    let wanted = Wanted {
+        connector: Some("orders".into()),
+        state: Some(State::Parked),
+        prefix: Some("10".into()),
+        after: Some("10/00".into()),
+        limit: 5,
+    };
+    assert_eq!(running.double.asked().lists, [wanted]);
+    let wrong =
+        [("state=dead", "live, behind"), ("limit=0", "1 to 1000"), ("limit=1001", "1 to 1000"), ("page=2", "after")];
+    for (query, allowed) in wrong {
+        let (status, body) = running.get(&format!("/v1/merchants?{query}")).await;
+        assert!(status == 400 && body.contains(allowed), "{query}: {status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn one_merchant_is_shown_and_an_unknown_one_is_told_with_a_guess() {
+    let running = start().await;
+    let (status, body) = running.get("/v1/merchants/1001").await;
+    assert_eq!((status, &json(&body)["deliveries"][0]["lane"]), (200, &7.into()));
+    let (status, body) = running.get("/v1/merchants/1010").await;
+    assert_eq!((status, &json(&body)["error_code"]), (404, &404.into()));
+    assert!(body.contains("did you mean"), "{body}");
+}
+
+#[tokio::test]
+async fn what_is_asked_arrives_as_it_was_meant() {
+    let running = start().await;
+    assert_eq!(running.post("/v1/merchants/1001/pause", "").await.0, 202);
+    let body = r#"{"connector":"orders","id":"a","confirm":true}"#;
+    assert_eq!(running.post("/v1/merchants/1001/skip", body).await.0, 202);
+    let body = r#"{"lane":7,"from":{"timestamp":"1970-01-01T00:00:01Z"},"mode":"again","confirm":true}"#;
+    assert_eq!(running.post("/v1/merchants/1001/replay", body).await.0, 202);
+    let body = r#"{"to":{"offsets":{"orders/0":5}},"confirm":true}"#;
+    assert_eq!(running.post("/v1/merchants/1001/reset", body).await.0, 202);
+    assert_eq!(running.post("/v1/merchants/1001/reset", r#"{"to":"latest","confirm":true}"#).await.0, 202);
+    let acts: Vec<Act> = running.double.asked().requests.into_iter().map(|(_, request)| request.act).collect();
+    let replay = |from| Act::Replay { from, to: Until::Now };
+    let offsets = Begin::Offsets(BTreeMap::from([("orders/0".to_owned(), 5)]));
+    assert_eq!(acts, [Act::Pause, Act::Skip, replay(Begin::Timestamp(1_000)), replay(offsets), Act::Skip]);
+}
+
+#[tokio::test]
+async fn a_wrong_body_is_told_with_what_is_allowed_and_does_nothing() {
+    let running = start().await;
+    let large = format!("{{\"id\":\"{}\"}}", "x".repeat(70_000));
+    let wrong = [
+        ("pause", "{", 400, "allowed"),
+        ("pause", "[1]", 422, "allowed"),
+        ("pause", r#"{"conector":"orders"}"#, 422, "connector"),
+        ("pause", r#"{"id":""}"#, 422, "id"),
+        ("explode", "", 404, "pause, resume"),
+        ("skip", "", 409, "never delivered"),
+        ("replay", "", 422, "from"),
+        ("replay", r#"{"from":"latest","mode":"again"}"#, 422, "earliest"),
+        ("replay", r#"{"from":{"offsets":{"t/0":-1}},"mode":"again"}"#, 422, "below 0"),
+        ("replay", r#"{"from":{"timestamp":"yesterday"},"mode":"again"}"#, 422, "2026"),
+        ("replay", r#"{"from":"earliest","mode":"repair"}"#, 501, "again"),
+        ("replay", r#"{"from":"earliest","mode":"replace"}"#, 501, "again"),
+        ("replay", r#"{"from":"earliest","mode":"again"}"#, 409, ""),
+        ("pause", &large, 413, ""),
+    ];
+    for (action, body, expected, told) in wrong {
+        let (status, answer) = running.post(&format!("/v1/merchants/1001/{action}"), body).await;
+        assert!(status == expected && answer.contains(told), "{action} {body:.80}: {status} {answer}");
+        assert_eq!(json(&answer)["error_code"], expected, "as Connect tells it");
+    }
+    assert!(running.double.asked().requests.is_empty(), "nothing was done");
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_steers_nothing() {
+    let running = start().await;
+    let from = |origin: &str| {
+        let head = format!("Host: {}\r\nConnection: close\r\nOrigin: {origin}", running.address);
+        format!("POST /v1/merchants/1001/pause HTTP/1.1\r\n{head}\r\nContent-Length: 0\r\n\r\n")
+    };
+    for origin in ["https://evil.example", "null"] {
+        assert_eq!(running.send(&from(origin)).await.0, 403, "{origin}");
+    }
+    assert_eq!(running.send(&from("http://localhost:8083")).await.0, 202);
+    assert_eq!(running.double.asked().requests.len(), 1);
+}
+
+#[tokio::test]
+async fn lag_is_told_by_connector_and_in_total() {
+    let running = start().await;
+    let mut status: Status = working();
+    for (name, lag_records) in [("orders", 5), ("carts", 7)] {
+        status.connectors.entry(name.to_owned()).or_default().lag_records = lag_records;
+    }
+    running.board.publish(status);
+    let (status, body) = running.get("/v1/lag").await;
+    let lag = json(&body);
+    assert_eq!((status, &lag["lag_records"], &lag["shards"]), (200, &12.into(), &serde_json::json!([0])));
+    assert_eq!(lag["connectors"]["carts"]["lag_records"], 7);
+}
+
+/// Bytes that are nearly a request, or none at all.
+fn requests() -> impl Strategy<Value = (String, String)> {
+    let action = prop_oneof![
+        prop::sample::select(vec!["pause", "skip", "replay", "reset", "abandon"]).prop_map(str::to_owned),
+        "[a-z%0-9/.]{0,12}",
+    ];
+    let id = prop_oneof![Just("1001".to_owned()), "[ -~&&[^ #?\\r\\n]]{1,20}", "(%[0-9a-fA-F]{2}){1,8}"];
+    let value = prop_oneof![
+        Just("\"earliest\"".to_owned()),
+        Just("{\"offsets\":{\"a/0\":99999999999999999999}}".to_owned()),
+        Just("{\"timestamp\":\"9999999-01-01T00:00:00Z\"}".to_owned()),
+        Just("{\"timestamp\":-9223372036854775808}".to_owned()),
+        Just("null".to_owned()),
+        "[0-9a-z\"{}\\[\\]:,]{0,20}",
+    ];
+    let key = prop::sample::select(vec!["from", "to", "mode", "id", "connector", "confirm", "lane", "x"]);
+    let object = prop::collection::vec((key, value), 0..5).prop_map(|fields| {
+        let fields: Vec<String> = fields.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+        format!("{{{}}}", fields.join(","))
+    });
+    let body = prop_oneof![object, "\\PC{0,60}"];
+    (id, action, body).prop_map(|(id, action, body)| (format!("/v1/merchants/{id}/{action}"), body))
+}
+
+#[test]
+fn no_request_however_malformed_is_answered_with_a_500() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let running = runtime.block_on(start());
+    proptest!(ProptestConfig::with_cases(400), |((path, body) in requests(), query in "[ -~&&[^ #]]{0,40}")| {
+        let (status, answer) = runtime.block_on(running.post(&path, &body));
+        prop_assert!(status != 500, "{path} {body}: {answer}");
+        let (status, answer) = runtime.block_on(running.get(&format!("/v1/merchants?{query}")));
+        prop_assert!(status != 500, "{query}: {answer}");
+    });
+}

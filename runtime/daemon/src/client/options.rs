@@ -1,0 +1,120 @@
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+#[derive(Args)]
+pub struct MerchantsOptions {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(subcommand)]
+    pub asked: Asked,
+}
+
+#[derive(Args)]
+pub struct LagOptions {
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Args)]
+pub struct Place {
+    /// The daemon's rest.listen.
+    #[arg(long, global = true, default_value = "http://127.0.0.1:8083", env = "OUTFLOW_URL")]
+    pub url: String,
+    /// Print the daemon's answer as it is.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Subcommand)]
+pub enum Asked {
+    /// Merchants and how their deliveries stand.
+    List(Listing),
+    /// One merchant, with what is owed in each partition.
+    Show { merchant: String },
+    /// Deliver nothing more until `resume`; what comes is owed.
+    Pause(Acting),
+    /// Go on, behind `pause` or at once after a fault.
+    Resume(Acting),
+    /// Deliver what is owed by today's definitions and to today's place.
+    Mend(Acting),
+    /// Give up what is owed: it is never delivered.
+    Skip(Acting),
+    /// Give up the decided batch that cannot be made visible.
+    Abandon(Acting),
+    /// Deliver once more; rows that are there already are there twice.
+    Replay {
+        #[command(flatten)]
+        acting: Acting,
+        /// `earliest`, a time as 2026-11-01T00:00:00Z, or offsets as topic/0=123,topic/1=456.
+        #[arg(long, value_parser = place)]
+        from: Value,
+        /// `now`, or offsets behind the last ones.
+        #[arg(long, default_value = "now", value_parser = place)]
+        to: Value,
+        #[arg(long, value_parser = ["again", "repair", "replace"])]
+        mode: String,
+    },
+    /// Put the merchant elsewhere: `latest` skips what is owed, anything else replays from there.
+    Reset {
+        #[command(flatten)]
+        acting: Acting,
+        /// `latest`, `earliest`, a time, or offsets.
+        #[arg(long, value_parser = place)]
+        to: Value,
+    },
+}
+
+#[derive(Args)]
+pub struct Listing {
+    /// Of this connector alone.
+    #[arg(long)]
+    pub connector: Option<String>,
+    /// live, behind, parked, paused, scheduled or removed.
+    #[arg(long)]
+    pub state: Option<String>,
+    /// Ids that begin so.
+    #[arg(long)]
+    pub prefix: Option<String>,
+    /// Ids behind this one.
+    #[arg(long)]
+    pub after: Option<String>,
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub limit: u64,
+}
+
+#[derive(Args)]
+pub struct Acting {
+    pub merchant: String,
+    /// His delivery of this connector alone.
+    #[arg(long)]
+    pub connector: Option<String>,
+    /// This delivery alone.
+    #[arg(long)]
+    pub lane: Option<u32>,
+    /// The same id again takes effect once.
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// A place in topics as people type it, in the daemon's JSON.
+fn place(text: &str) -> Result<Value, String> {
+    if matches!(text, "earliest" | "latest" | "now") {
+        return Ok(json!(text));
+    }
+    if !text.contains('=') {
+        return Ok(match text.parse::<i64>() {
+            Ok(millis) => json!({ "timestamp": millis }),
+            Err(_) => json!({ "timestamp": text }),
+        });
+    }
+    let mut offsets = serde_json::Map::new();
+    for part in text.split(',') {
+        let (partition, offset) = part.split_once('=').ok_or_else(|| format!("{part:?}: allowed: topic/0=123"))?;
+        let offset: i64 = offset.parse().map_err(|_| format!("{offset:?} is no offset; allowed: topic/0=123"))?;
+        offsets.insert(partition.trim().to_owned(), json!(offset));
+    }
+    Ok(json!({ "offsets": offsets }))
+}

@@ -1,0 +1,101 @@
+//! Answers for people.
+
+use outflow_control::{Accepted, Delivery, Detail, Merchant, Page};
+use serde_json::Value;
+
+const HEAD: [&str; 7] = ["MERCHANT", "CONNECTOR", "LANE", "STATE", "OWED", "EVERY", "WHERE"];
+
+pub fn page(page: &Page) -> String {
+    let mut text = table(&HEAD.map(str::to_owned), &page.merchants.iter().flat_map(rows).collect::<Vec<_>>());
+    if page.merchants.is_empty() {
+        text = "no merchant is as asked for\n".to_owned();
+    }
+    if let Some(next) = &page.next {
+        text += &format!("\nmore behind: --after {}\n", plain(next));
+    }
+    text + &format!("\nstates of shards {:?}, which this worker has\n", page.shards)
+}
+
+pub fn detail(detail: &Detail) -> String {
+    let mut text = table(&HEAD.map(str::to_owned), &rows(&detail.merchant));
+    for one in &detail.merchant.deliveries {
+        for (what, value) in [("code", &one.code), ("hint", &one.hint)] {
+            text += &value
+                .as_ref()
+                .map_or_else(String::new, |value| format!("lane {}: {what}: {}\n", one.lane, plain(value)));
+        }
+        if one.runs > 0 || one.open_rows > 0 || one.pending {
+            let pending = if one.pending { ", a decided batch waits to become visible" } else { "" };
+            text += &format!("lane {}: {} runs under way, {} rows open{pending}\n", one.lane, one.runs, one.open_rows);
+        }
+    }
+    let partitions = detail.merchant.deliveries.iter().flat_map(|one| one.partitions.iter().map(move |at| (one, at)));
+    let owed: Vec<Vec<String>> = partitions
+        .map(|(one, at)| {
+            let numbers = [at.owed_from, at.log_start].map(|offset| offset.to_string());
+            let [from, start] = numbers;
+            let (until, lost) = (at.offsets_until_loss.to_string(), at.offsets_lost.to_string());
+            vec![one.lane.to_string(), format!("{}/{}", at.topic, at.partition), from, start, until, lost]
+        })
+        .collect();
+    if !owed.is_empty() {
+        let head = ["LANE", "PARTITION", "OWED FROM", "LOG START", "UNTIL LOSS", "LOST"].map(str::to_owned);
+        text += &format!("\n{}\n{}\n", table(&head, &owed), detail.note);
+    }
+    text + &format!("\nstates of shards {:?}, which this worker has\n", detail.shards)
+}
+
+fn rows(merchant: &Merchant) -> Vec<Vec<String>> {
+    merchant.deliveries.iter().map(|delivery| row(&merchant.merchant, delivery)).collect()
+}
+
+fn row(merchant: &str, delivery: &Delivery) -> Vec<String> {
+    let state = match &delivery.code {
+        Some(code) if code != delivery.state.name() => format!("{} ({code})", delivery.state.name()),
+        _ => delivery.state.name().to_owned(),
+    };
+    let every = if delivery.schedule == 0 { "-".to_owned() } else { format!("{}s", delivery.schedule) };
+    let texts = [merchant, &delivery.connector, &delivery.lane.to_string(), &state];
+    let numbers = [&delivery.lag_records.to_string(), &every, &delivery.identity];
+    texts.into_iter().chain(numbers.map(String::as_str)).map(plain).collect()
+}
+
+pub fn accepted(accepted: &Accepted) -> String {
+    if accepted.repeated {
+        return format!("id {} was taken before: nothing was done now\n", plain(&accepted.id));
+    }
+    let lanes: Vec<String> = accepted.lanes.iter().map(u32::to_string).collect();
+    let Accepted { id, revision, .. } = accepted;
+    format!("taken as revision {revision}, of lane {} (id {})\n", lanes.join(", "), plain(id))
+}
+
+pub fn lag(lag: &Value) -> String {
+    let head = ["CONNECTOR", "RECORDS", "BEHIND", "PARKED"].map(str::to_owned);
+    let connectors = lag["connectors"].as_object();
+    let row = |name: &str, one: &Value| {
+        let numbers = ["lag_records", "lanes_behind", "lanes_parked"].map(|key| one[key].to_string());
+        std::iter::once(plain(name)).chain(numbers).collect()
+    };
+    let mut rows: Vec<Vec<String>> = connectors.into_iter().flatten().map(|(name, one)| row(name, one)).collect();
+    rows.push(vec!["total".to_owned(), lag["lag_records"].to_string(), String::new(), String::new()]);
+    format!("{}\nof shards {}, which this worker has\n", table(&head, &rows), lag["shards"])
+}
+
+/// As wide as its widest cells.
+fn table(head: &[String], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let all = rows.iter().map(Vec::as_slice).chain([head]);
+        all.filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |row: &[String]| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned() + "\n"
+    };
+    std::iter::once(line(head)).chain(rows.iter().map(|row| line(row))).collect()
+}
+
+/// Nothing that a terminal would obey.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

@@ -1,0 +1,51 @@
+//! The files, looked at again whenever they change.
+
+use crate::plan::plan;
+use outflow_config::{Config, Loader, Problem, Problems, SystemEnvironment, Wake, Watcher};
+use outflow_driver::Plan;
+use std::{path::PathBuf, sync::Arc, thread};
+use tokio::sync::watch;
+
+/// What they said first, and whatever they say later.
+pub type Followed = (Config, watch::Receiver<Arc<Plan>>);
+
+/// Reads them once, and keeps reading them on a thread of its own for as long as anybody listens.
+pub fn follow(path: PathBuf, forced: bool) -> Result<Followed, Problems> {
+    let mut loader = Loader::new(path, outflow_registry::sinks(), &SystemEnvironment);
+    let mut watcher = Watcher::new();
+    let loaded = loader.load()?;
+    tell(&loaded.config);
+    let (plans, newest) = watch::channel(Arc::new(plan(&loaded, forced)));
+    let config = loaded.config;
+    warn(watcher.watch(&loader.folders()));
+    let look = move || {
+        loop {
+            if watcher.wait() == Wake::Stopped || plans.is_closed() {
+                return;
+            }
+            match loader.load() {
+                Ok(loaded) if loaded.changed => {
+                    tell(&loaded.config);
+                    plans.send_replace(Arc::new(plan(&loaded, false)));
+                }
+                Ok(_) => {}
+                Err(problems) => tracing::error!("the configuration is wrong, what is in force stays: {problems}"),
+            }
+            warn(watcher.watch(&loader.folders()));
+        }
+    };
+    thread::Builder::new().name("files".into()).spawn(look).expect("a thread can be started");
+    Ok((config, newest))
+}
+
+/// Folders that tell nothing are looked at now and then.
+fn warn(problems: Vec<Problem>) {
+    problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+}
+
+/// What was refused alone; everything else is in force.
+fn tell(config: &Config) {
+    for problem in &config.refused.problems {
+        tracing::error!("refused, what it said before stays in force: {problem}");
+    }
+}

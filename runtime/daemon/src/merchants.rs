@@ -1,0 +1,220 @@
+//! What people ask of the merchants of a running worker: the catalogue knows them, the shards know how they stand, and
+//! what is ordered goes into the config log.
+
+mod listing;
+mod span;
+mod standing;
+mod target;
+
+use async_trait::async_trait;
+use outflow_api::{Cluster, LaneId};
+use outflow_catalogue::Order;
+use outflow_control::{Accepted, Act, Begin, Detail, Page, Refusal, Request, Until, Wanted};
+use outflow_driver::{Configuration, LaneState, Status, Steering};
+use span::Span;
+use standing::Standings;
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use target::Target;
+use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
+
+/// A shard that does not answer by then is busy with something that is wrong.
+const LOOK_MAX: Duration = Duration::from_secs(10);
+const NOTE: &str = "seconds until retention removes what is owed are unknown: the topics' retention is not looked up; \
+                    offsets_until_loss says how far the log's start is from it";
+
+/// The daemon's side of [`outflow_control::Steering`].
+pub struct Merchants {
+    steering: Steering,
+    status: Status,
+    cluster: Arc<dyn Cluster>,
+    /// Looking up offsets opens a client: one at a time.
+    looking_up: Mutex<()>,
+}
+
+/// Topic id in hex and partition → ranges, as orders have them.
+type Ranges = BTreeMap<String, Vec<(i64, i64)>>;
+
+impl Merchants {
+    pub fn new(steering: Steering, status: Status, cluster: Arc<dyn Cluster>) -> Merchants {
+        Merchants { steering, status, cluster, looking_up: Mutex::new(()) }
+    }
+
+    fn shards(&self) -> Vec<u32> {
+        self.status.summary().shards.keys().map(|shard| shard.0).collect()
+    }
+
+    async fn standings_of(&self, lanes: Vec<LaneId>) -> Result<Standings, Refusal> {
+        in_time(self.steering.lanes_of(lanes)).await
+    }
+
+    async fn orders(
+        &self,
+        merchant: &str,
+        request: &Request,
+        configuration: &Configuration,
+    ) -> Result<Vec<Order>, Refusal> {
+        let targets = target::targets(&configuration.catalogue(), merchant, request)?;
+        let each = |order: fn(u32) -> Order| targets.iter().map(|target| order(target.lane)).collect();
+        match &request.act {
+            Act::Pause => Ok(each(|lane| Order::Pause { lane })),
+            Act::Resume => Ok(each(|lane| Order::Resume { lane })),
+            Act::Mend => Ok(each(|lane| Order::Mend { lane })),
+            Act::Skip | Act::Abandon => {
+                if !request.confirm {
+                    return Err(self.loss(&targets, &request.act).await?);
+                }
+                let is_skip = request.act == Act::Skip;
+                Ok(each(if is_skip { |lane| Order::Skip { lane } } else { |lane| Order::Abandon { lane } }))
+            }
+            Act::Replay { from, to } => self.replay(targets, (from, to), request.confirm, configuration).await,
+        }
+    }
+
+    /// What goes if this is done, as a refusal: nobody has confirmed it.
+    async fn loss(&self, targets: &[Target], act: &Act) -> Result<Refusal, Refusal> {
+        let standings = self.standings_of(targets.iter().map(|target| LaneId(target.lane)).collect()).await?;
+        let told = targets.iter().map(|target| {
+            let standing = standings.of(target.lane).cloned().unwrap_or_default();
+            let Target { lane, connector } = target;
+            match act {
+                Act::Abandon if standing.pending => {
+                    let what = "the decided batch may or may not be visible, and nobody looks again";
+                    format!("lane {lane} of {connector}: {what}")
+                }
+                Act::Abandon => format!("lane {lane} of {connector}: no decided batch waits"),
+                _ => format!(
+                    "lane {lane} of {connector}: {} records that are owed (rows of others are among these offsets) and \
+                     {} rows that wait for their batch are never delivered",
+                    standing.owed, standing.open_rows
+                ),
+            }
+        });
+        let told: Vec<String> = told.collect();
+        let told = told.join("; ");
+        let shards = self.shards();
+        Ok(Refusal::unconfirmed(format!(
+            "this cannot be undone: {told}. Seen in shards {shards:?}, it takes effect in all. To do it, send \
+             `\"confirm\": true`"
+        )))
+    }
+
+    async fn replay(
+        &self,
+        targets: Vec<Target>,
+        (from, to): (&Begin, &Until),
+        confirm: bool,
+        configuration: &Configuration,
+    ) -> Result<Vec<Order>, Refusal> {
+        let mut ranges: BTreeMap<String, Ranges> = BTreeMap::new();
+        for connector in targets.iter().map(|target| &target.connector) {
+            if !ranges.contains_key(connector) {
+                ranges.insert(connector.clone(), self.resolve(connector, from, to, configuration).await?);
+            }
+        }
+        let by = configuration.catalogue().revision().0;
+        if !confirm {
+            let told = targets.iter().map(|Target { lane, connector }| {
+                let all = ranges.get(connector).into_iter().flatten();
+                let offsets: i64 = all.clone().flat_map(|(_, ranges)| ranges).map(|(start, next)| next - start).sum();
+                format!("lane {lane} of {connector}: up to {offsets} records of {} partitions", all.count())
+            });
+            let told: Vec<String> = told.collect();
+            return Err(Refusal::unconfirmed(format!(
+                "rows that are at the destination already will be there twice: {}. To do it, send `\"confirm\": true`",
+                told.join("; ")
+            )));
+        }
+        let order = |target: Target| {
+            let ranges = ranges.get(&target.connector).cloned().unwrap_or_default();
+            Order::Replay { lane: target.lane, by, ranges }
+        };
+        Ok(targets.into_iter().map(order).collect())
+    }
+
+    async fn resolve(
+        &self,
+        connector: &str,
+        from: &Begin,
+        to: &Until,
+        configuration: &Configuration,
+    ) -> Result<Ranges, Refusal> {
+        let topics = {
+            let catalogue = configuration.catalogue();
+            catalogue.connector(connector).map(|entry| entry.topics.clone()).unwrap_or_default()
+        };
+        let span = Span { topics, from: from.clone(), to: to.clone() };
+        let cluster = Arc::clone(&self.cluster);
+        let _one_at_a_time = self.looking_up.lock().await;
+        let resolved = spawn_blocking(move || span.resolve(cluster.as_ref())).await;
+        resolved.unwrap_or_else(|_| Err(Refusal::unavailable("looking up offsets failed: ask again")))
+    }
+}
+
+async fn in_time(look: impl Future<Output = Result<Vec<LaneState>, outflow_api::Fault>>) -> Result<Standings, Refusal> {
+    let busy = |_| Refusal::unavailable(format!("the shards did not answer within {LOOK_MAX:?}: ask again"));
+    Ok(Standings::new(timeout(LOOK_MAX, look).await.map_err(busy)??))
+}
+
+#[async_trait]
+impl outflow_control::Steering for Merchants {
+    async fn merchants(&self, wanted: Wanted) -> Result<Page, Refusal> {
+        let configuration = self.steering.configuration()?;
+        let standings = match wanted.state {
+            Some(_) => in_time(self.steering.lanes()).await?,
+            // The page says which lanes have to be asked.
+            None => {
+                let page = listing::page(&configuration.catalogue(), &Standings::default(), &wanted)?;
+                let all = page.merchants.iter().flat_map(|merchant| &merchant.deliveries);
+                self.standings_of(all.map(|delivery| LaneId(delivery.lane)).collect()).await?
+            }
+        };
+        let page = listing::page(&configuration.catalogue(), &standings, &wanted)?;
+        Ok(Page { shards: self.shards(), ..page })
+    }
+
+    async fn merchant(&self, id: &str) -> Result<Detail, Refusal> {
+        let configuration = self.steering.configuration()?;
+        let lanes = target::lanes(&configuration.catalogue(), id)?;
+        let standings = self.standings_of(lanes.clone()).await?;
+        let merchant = listing::detail(&configuration.catalogue(), &standings, id, &lanes);
+        Ok(Detail { merchant, shards: self.shards(), note: NOTE.to_owned() })
+    }
+
+    async fn act(&self, merchant: &str, request: Request) -> Result<Accepted, Refusal> {
+        let configuration = self.steering.configuration()?;
+        target::lanes(&configuration.catalogue(), merchant)?;
+        let id = request.id.clone().map_or_else(new_id, Ok)?;
+        let done = {
+            let catalogue = configuration.catalogue();
+            catalogue.knows_command(&id).then(|| catalogue.revision().0)
+        };
+        if let Some(revision) = done {
+            return Ok(Accepted { id, revision, lanes: Vec::new(), repeated: true });
+        }
+        let orders = self.orders(merchant, &request, &configuration).await?;
+        let lanes: Vec<u32> = orders.iter().map(|order| order.lane().0).collect();
+        let act = name(&request.act);
+        let revision = self.steering.order(id.clone(), orders).await?.0;
+        tracing::info!(merchant, act, ?lanes, id, revision, "ordered by a person");
+        Ok(Accepted { id, revision, lanes, repeated: false })
+    }
+}
+
+fn name(act: &Act) -> &'static str {
+    match act {
+        Act::Pause => "pause",
+        Act::Resume => "resume",
+        Act::Mend => "mend",
+        Act::Skip => "skip",
+        Act::Abandon => "abandon",
+        Act::Replay { .. } => "replay",
+    }
+}
+
+/// For a caller that has none of its own.
+pub fn new_id() -> Result<String, Refusal> {
+    let chance = getrandom::u64().and_then(|one| Ok((one, getrandom::u64()?)));
+    let (one, other) =
+        chance.map_err(|error| Refusal::unavailable(format!("this machine gives no chance: {error}")))?;
+    Ok(format!("{one:016x}{other:016x}"))
+}

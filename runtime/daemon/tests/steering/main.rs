@@ -1,0 +1,202 @@
+//! The program, steered from its own command line, on the embedded cluster.
+
+mod site;
+
+use outflow_rig::wait_until;
+use site::Site;
+use std::process::Command;
+
+const ALL: [&str; 3] = ["1001", "1002", "1003"];
+
+#[test]
+fn a_paused_merchant_gets_nothing_over_a_restart_and_everything_once_when_he_is_resumed() {
+    let site = Site::new(&ALL);
+    let daemon = site.start();
+    site.produce(&ALL, 0..10);
+    ALL.iter().for_each(|id| site.wait_for(id, 0..10, 1));
+    assert!(daemon.told(&["merchants", "pause", "1002"]).contains("revision"));
+    daemon.wait_state("1002", "paused");
+    site.produce(&ALL, 10..20);
+    ["1001", "1003"].iter().for_each(|id| site.wait_for(id, 0..20, 1));
+    daemon.drain();
+    let daemon = site.start();
+    daemon.wait_state("1002", "paused");
+    site.produce(&ALL, 20..30);
+    ["1001", "1003"].iter().for_each(|id| site.wait_for(id, 0..30, 1));
+    site.wait_for("1002", 0..10, 1);
+    let shown = daemon.told(&["merchants", "show", "1002"]);
+    assert!(shown.contains("paused") && shown.contains("orders/0") && shown.contains("unknown"), "{shown}");
+    let page = daemon.json(&["merchants", "list", "--state", "paused", "--json"]);
+    assert_eq!(page["merchants"].as_array().map(Vec::len), Some(1), "{page}");
+    daemon.told(&["merchants", "resume", "1002"]);
+    site.wait_for("1002", 0..30, 1);
+    daemon.wait_state("1002", "live");
+    daemon.drain();
+    ALL.iter().for_each(|id| site.wait_for(id, 0..30, 1));
+}
+
+#[test]
+fn a_replay_doubles_exactly_its_rows_and_its_id_takes_effect_once() {
+    let site = Site::new(&ALL);
+    let daemon = site.start();
+    site.produce(&ALL, 0..20);
+    ALL.iter().for_each(|id| site.wait_for(id, 0..20, 1));
+    let replay = ["merchants", "replay", "1002", "--from", "earliest", "--mode", "again", "--id", "mine"];
+    let refused = daemon.refused(&replay);
+    assert!(refused.contains("twice") && refused.contains("--yes"), "{refused}");
+    site.wait_for("1002", 0..20, 1);
+    let confirmed = [&replay[..], &["--yes"]].concat();
+    daemon.told(&confirmed);
+    site.wait_for("1002", 0..20, 2);
+    assert!(daemon.told(&confirmed).contains("taken before"));
+    // Offsets: every record of partition 0 is for one of three merchants in turn, so the first three are number 0.
+    let part =
+        ["merchants", "replay", "1003", "--from", "orders/0=0", "--to", "orders/0=3", "--mode", "again", "--yes"];
+    daemon.told(&part);
+    site.produce(&ALL, 20..30);
+    site.wait_for("1001", 0..30, 1);
+    daemon.wait_state("1002", "live");
+    daemon.wait_state("1003", "live");
+    daemon.drain();
+    let twice = |until: u64| (0..30).map(|number| (number, 1 + u64::from(number < until))).collect();
+    assert_eq!(site.delivered("1002"), twice(20));
+    assert_eq!(site.delivered("1003"), twice(1));
+    site.wait_for("1001", 0..30, 1);
+    let daemon = site.start();
+    assert!(daemon.told(&confirmed).contains("taken before"), "an id is known over a restart");
+    daemon.drain();
+    assert_eq!(site.delivered("1002"), twice(20));
+}
+
+#[test]
+fn a_replay_that_is_killed_again_and_again_doubles_each_row_once() {
+    let site = Site::new(&ALL);
+    site.produce(&ALL, 0..30_000);
+    let daemon = site.start();
+    ALL.iter().for_each(|id| site.wait_for(id, 0..30_000, 1));
+    daemon.told(&["merchants", "replay", "1002", "--from", "earliest", "--mode", "again", "--yes"]);
+    let mut daemon = Some(daemon);
+    let (mut seen, mut kills) = (0, 0);
+    wait_until("both copies of every row", site::LIMIT, || {
+        let rows = site.rows("1002").len();
+        if rows > seen.max(30_000) && rows < 60_000 && kills < 5 {
+            daemon.take().expect("it is started again").kill();
+            kills += 1;
+            daemon = Some(site.start());
+        }
+        seen = rows;
+        seen >= 60_000
+    });
+    daemon.expect("the last one").drain();
+    println!("{kills} kills");
+    site.wait_for("1002", 0..30_000, 2);
+    ["1001", "1003"].iter().for_each(|id| site.wait_for(id, 0..30_000, 1));
+}
+
+#[test]
+fn what_is_owed_takes_todays_shape_once_it_is_mended() {
+    let site = Site::new(&ALL);
+    let daemon = site.start();
+    site.produce(&ALL, 0..10);
+    ALL.iter().for_each(|id| site.wait_for(id, 0..10, 1));
+    ["1001", "1002"].iter().for_each(|id| drop(daemon.told(&["merchants", "pause", id])));
+    ["1001", "1002"].iter().for_each(|id| daemon.wait_state(id, "paused"));
+    site.produce(&ALL, 10..20);
+    site.wait_for("1003", 0..20, 1);
+    let column = "{ name: again, type: BIGINT, path: number }";
+    site.write(
+        "connectors/orders.yaml",
+        &site::CONNECTOR.replace("required: true }", &format!("required: true }}, {column}")),
+    );
+    daemon.wait_log("configuration published revision=4");
+    daemon.told(&["merchants", "resume", "1001"]);
+    daemon.told(&["merchants", "mend", "1002"]);
+    site.produce(&ALL, 20..30);
+    ALL.iter().for_each(|id| site.wait_for(id, 0..30, 1));
+    daemon.drain();
+    let new_shape = |id: &str| {
+        let mut numbers: Vec<u64> =
+            site.rows(id).iter().filter(|row| row["again"].is_u64()).filter_map(|row| row["number"].as_u64()).collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    assert_eq!(new_shape("1001"), (20..30).collect::<Vec<_>>(), "debt keeps its shape");
+    assert_eq!(new_shape("1002"), (10..30).collect::<Vec<_>>(), "unless it is mended");
+}
+
+#[test]
+fn what_is_skipped_is_never_delivered_and_somebody_said_that_he_means_it() {
+    let site = Site::new(&ALL);
+    let daemon = site.start();
+    site.produce(&ALL, 0..10);
+    ALL.iter().for_each(|id| site.wait_for(id, 0..10, 1));
+    daemon.told(&["merchants", "pause", "1001", "--connector", "orders"]);
+    daemon.wait_state("1001", "paused");
+    site.produce(&ALL, 10..20);
+    ["1002", "1003"].iter().for_each(|id| site.wait_for(id, 0..20, 1));
+    let refused = daemon.refused(&["merchants", "skip", "1001"]);
+    assert!(refused.contains("never delivered") && refused.contains("30 records"), "{refused}");
+    daemon.told(&["merchants", "reset", "1001", "--to", "latest", "--yes"]);
+    daemon.told(&["merchants", "resume", "1001"]);
+    daemon.wait_state("1001", "live");
+    site.produce(&ALL, 20..30);
+    ["1002", "1003"].iter().for_each(|id| site.wait_for(id, 0..30, 1));
+    daemon.drain();
+    let kept: Vec<u64> = site.delivered("1001").into_keys().collect();
+    assert_eq!(kept, (0..10).chain(20..30).collect::<Vec<_>>());
+}
+
+#[test]
+fn whoever_mistypes_is_told_what_was_probably_meant() {
+    let site = Site::new(&ALL);
+    let daemon = site.start();
+    let told = [
+        (vec!["merchants", "show", "10011"], "did you mean \"1001\""),
+        (vec!["merchants", "pause", "1001", "--connector", "order"], "did you mean \"orders\""),
+        (vec!["merchants", "list", "--connector", "order"], "did you mean \"orders\""),
+        (vec!["merchants", "pause", "1001", "--lane", "99"], "he has: orders"),
+        (vec!["merchants", "list", "--state", "dead"], "live, behind"),
+        (vec!["merchants", "replay", "1001", "--from", "order/0=0", "--mode", "again"], "orders/0"),
+        (vec!["merchants", "replay", "1001", "--from", "orders/0=99", "--mode", "again"], "not in the log"),
+        (vec!["merchants", "replay", "1001", "--from", "earliest", "--mode", "again"], "nothing would be delivered"),
+        (vec!["merchants", "replay", "1001", "--from", "earliest", "--mode", "repair"], "not there yet"),
+        (vec!["lag", "--url", "http://127.0.0.1:9"], "is `outflow run` at work"),
+    ];
+    for (args, expected) in told {
+        let refused = daemon.refused(&args);
+        assert!(refused.contains(expected), "{args:?}: {refused}");
+    }
+}
+
+#[test]
+fn superseded_files_are_published_again_when_somebody_says_so() {
+    let site = Site::new(&ALL);
+    site.start().drain();
+    let first = std::fs::read_to_string(site.path().join("connectors/orders.yaml")).expect("just written");
+    site.write("connectors/orders.yaml", &first.replace("100ms", "200ms"));
+    site.start().drain();
+    site.write("connectors/orders.yaml", &first);
+    let log = site.start().drain();
+    assert!(log.contains("--publish-again"), "{log}");
+    let log = site.start_with(&["--publish-again"]).drain();
+    assert!(log.contains("configuration published") && !log.contains("were published before"), "{log}");
+}
+
+#[test]
+fn a_check_counts_merchants_and_fails_with_those_that_are_refused() {
+    let site = Site::new(&ALL);
+    let check = || {
+        let config = site.path().join("outflow.yaml");
+        let output = Command::new(site::PROGRAM).args(["check", "--config"]).arg(config).output().expect("it starts");
+        let all = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(all).expect("text"))
+    };
+    let (passed, told) = check();
+    assert!(passed && told.contains("3 read"), "{told}");
+    site.write(
+        "merchants/1004.yaml",
+        "merchant: 1004\ndeliver: [ { connector: carts, sink: { type: object_store } } ]\n",
+    );
+    let (passed, told) = check();
+    assert!(!passed && told.contains("3 merchants were read") && told.contains("1004.yaml"), "{told}");
+}

@@ -1,0 +1,216 @@
+//! The config log as this process knows it: one thread reads it and publishes into it, everybody asks the catalogue.
+
+use outflow_api::{ConfigEntry, ConfigLog, ConfigRevision, Fault, Publication, Revision};
+use outflow_catalogue::{Catalogue, CommandEntry, Draft, Order, Wanted, draft};
+use std::{
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc},
+    time::{Duration, Instant},
+};
+use tokio::sync::{oneshot, watch};
+
+const READ_MAX: Duration = Duration::from_millis(100);
+/// A publication that others are always ahead of, or that nobody answers.
+const PUBLISH_MAX: Duration = Duration::from_secs(60);
+/// Somebody else publishes: he is given time, more each time.
+const PAUSE_FIRST: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Configuration {
+    catalogue: Arc<RwLock<Catalogue>>,
+    newest: watch::Receiver<Known>,
+    desk: mpsc::Sender<Request>,
+}
+
+/// How much of the log is known.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    pub revision: Revision,
+    /// All that was there when we began to read.
+    pub is_current: bool,
+    /// The log cannot be read any further.
+    pub trouble: Option<String>,
+}
+
+enum Request {
+    Files { wanted: Box<Wanted>, forced: bool, answer: oneshot::Sender<Result<Published, Fault>> },
+    Orders { id: String, orders: Vec<Order>, answer: oneshot::Sender<Result<Revision, Fault>> },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Published {
+    /// In force from this revision on.
+    At(Revision),
+    /// Nothing differs from what is in force.
+    Nothing,
+    /// These files were published before and others since: nothing was published.
+    Superseded,
+}
+
+impl Configuration {
+    /// The thread ends when the last handle is gone.
+    pub fn start(log: Box<dyn ConfigLog>) -> Configuration {
+        let (desk, requests) = mpsc::channel();
+        let (known, newest) = watch::channel(Known::default());
+        let catalogue = Arc::new(RwLock::new(Catalogue::default()));
+        let mut own = Desk { log, catalogue: Arc::clone(&catalogue), known };
+        let run = move || own.run(&requests);
+        std::thread::Builder::new().name("config".into()).spawn(run).expect("a thread can be started");
+        Configuration { catalogue, newest, desk }
+    }
+
+    pub fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
+        self.catalogue.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn watch(&self) -> watch::Receiver<Known> {
+        self.newest.clone()
+    }
+
+    /// Waits until this revision, and everything that was published before we began to read, is known.
+    pub async fn wait_for(&self, revision: Revision) -> Result<(), Fault> {
+        let mut newest = self.newest.clone();
+        let reached = |known: &Known| known.trouble.is_some() || known.is_current && known.revision >= revision;
+        let known = newest.wait_for(reached).await.map_err(|_| gone())?.clone();
+        match known.trouble {
+            Some(trouble) => Err(Fault::halt("config-unreadable", trouble)),
+            None => Ok(()),
+        }
+    }
+
+    pub async fn publish(&self, wanted: Wanted, forced: bool) -> Result<Published, Fault> {
+        let (answer, published) = oneshot::channel();
+        let _ = self.desk.send(Request::Files { wanted: Box::new(wanted), forced, answer });
+        published.await.map_err(|_| gone())?
+    }
+
+    /// What an operator asks for; a call that is repeated with the same id takes effect once.
+    pub async fn order(&self, id: String, orders: Vec<Order>) -> Result<Revision, Fault> {
+        let (answer, published) = oneshot::channel();
+        let _ = self.desk.send(Request::Orders { id, orders, answer });
+        published.await.map_err(|_| gone())?
+    }
+}
+
+fn gone() -> Fault {
+    Fault::retry("config-gone", "the thread of the config log is gone: the worker is stopping")
+}
+
+struct Desk {
+    log: Box<dyn ConfigLog>,
+    catalogue: Arc<RwLock<Catalogue>>,
+    known: watch::Sender<Known>,
+}
+
+impl Desk {
+    fn run(&mut self, requests: &mpsc::Receiver<Request>) {
+        loop {
+            if let Err(fault) = self.read(READ_MAX) {
+                tracing::error!(code = fault.code, %fault, "the config log cannot be read");
+                return self.known.send_modify(|known| known.trouble = Some(fault.to_string()));
+            }
+            match requests.try_recv() {
+                Ok(request) => self.serve(request),
+                Err(mpsc::TryRecvError::Empty) => {}
+                Err(mpsc::TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn read(&mut self, wait: Duration) -> Result<(), Fault> {
+        let published = self.log.read(wait)?;
+        let is_current = self.log.is_current();
+        if !published.is_empty() {
+            let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+            published.iter().try_for_each(|revision| catalogue.apply(revision))?;
+        }
+        let revision = self.catalogue.read().unwrap_or_else(PoisonError::into_inner).revision();
+        self.known.send_if_modified(|known| {
+            let differs = known.revision != revision || known.is_current != is_current;
+            (known.revision, known.is_current) = (revision, is_current);
+            differs
+        });
+        Ok(())
+    }
+
+    fn serve(&mut self, request: Request) {
+        match request {
+            Request::Files { wanted, forced, answer } => {
+                let published = self.publish(|catalogue| match draft(catalogue, &wanted, forced) {
+                    Draft::Nothing => Err(Published::Nothing),
+                    Draft::Superseded => Err(Published::Superseded),
+                    Draft::Publish(revision) => Ok(revision),
+                });
+                let _ = answer.send(published);
+            }
+            Request::Orders { id, orders, answer } => {
+                let published = self.publish(|catalogue| {
+                    if catalogue.knows_command(&id) {
+                        return Err(Published::At(catalogue.revision()));
+                    }
+                    let revision = Revision(catalogue.revision().0 + 1);
+                    let command = CommandEntry { id: id.clone(), orders: orders.clone() };
+                    let content = serde_json::to_vec(&command).expect("commands are plain JSON");
+                    let object = format!("command/{}", revision.0);
+                    Ok(ConfigRevision {
+                        revision,
+                        entries: vec![ConfigEntry { object, content: Some(content.into()) }],
+                    })
+                });
+                let revision = published.map(|published| match published {
+                    Published::At(revision) => revision,
+                    Published::Nothing | Published::Superseded => Revision::default(),
+                });
+                let _ = answer.send(revision);
+            }
+        }
+    }
+
+    /// Compare and set: whoever was faster is read first, and the decision is made again.
+    fn publish(
+        &mut self,
+        decide: impl Fn(&Catalogue) -> Result<ConfigRevision, Published>,
+    ) -> Result<Published, Fault> {
+        let deadline = Instant::now() + PUBLISH_MAX;
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let decided = decide(&self.catalogue.read().unwrap_or_else(PoisonError::into_inner));
+            let revision = match decided {
+                Ok(revision) => revision,
+                Err(published) => return Ok(published),
+            };
+            match self.log.publish(&revision) {
+                Publication::Done => {
+                    self.read_until(revision.revision, deadline)?;
+                    return Ok(Published::At(revision.revision));
+                }
+                Publication::Refused(fault) => return Err(fault),
+                Publication::Behind => {}
+                Publication::Unknown(fault) => {
+                    tracing::warn!(code = fault.code, %fault, "nobody knows yet whether configuration was published");
+                }
+            }
+            if Instant::now() > deadline {
+                let hint = format!(
+                    "nothing could be published within {PUBLISH_MAX:?}: others publish all the time, or \
+                     the brokers do not answer"
+                );
+                return Err(Fault::retry("config-not-published", hint));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE_MAX);
+            self.read(READ_MAX)?;
+        }
+    }
+
+    fn read_until(&mut self, revision: Revision, deadline: Instant) -> Result<(), Fault> {
+        while self.catalogue.read().unwrap_or_else(PoisonError::into_inner).revision() < revision {
+            self.read(READ_MAX)?;
+            if Instant::now() > deadline {
+                return Err(Fault::retry("config-not-seen", "what was published could not be read back in time"));
+            }
+        }
+        Ok(())
+    }
+}

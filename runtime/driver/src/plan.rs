@@ -1,0 +1,89 @@
+use outflow_api::{Cluster, Fault, TopicPartition};
+use outflow_catalogue::{Start, Topic, Wanted};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the files ask for. Topics are names here; what they are today is looked up when it is published.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Entries without topics.
+    pub wanted: Wanted,
+    /// By connector.
+    pub topics: BTreeMap<String, Vec<String>>,
+    /// Topic, and its partitions if they were asked for.
+    pub dead_letters: Vec<(String, Option<u32>)>,
+    /// Also if these files were superseded.
+    pub forced: bool,
+    /// Lanes that begin elsewhere than where their connector stands, by their place in `wanted.lanes`.
+    pub starts: BTreeMap<usize, From>,
+}
+
+/// Where a new lane begins, as its file says it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum From {
+    Earliest,
+    /// Milliseconds since 1970 UTC.
+    Timestamp(i64),
+    /// Topic's name and partition → offset.
+    Offsets(BTreeMap<(String, u32), i64>),
+}
+
+impl Plan {
+    pub fn topic_names(&self) -> Vec<String> {
+        let names: BTreeSet<&String> = self.topics.values().flatten().collect();
+        names.into_iter().cloned().collect()
+    }
+
+    /// With the topics' own ids, and with offsets where lanes begin in the past.
+    ///
+    /// `is_new`: lanes by their place in `wanted.lanes`; of the others it is known where they began.
+    pub(crate) fn resolve(&self, cluster: &dyn Cluster, is_new: &BTreeSet<usize>) -> Result<Wanted, Fault> {
+        let infos = cluster.topics(&self.topic_names())?;
+        let mut wanted = self.wanted.clone();
+        for connector in &mut wanted.connectors {
+            let names = self.topics.get(&connector.name).map_or(&[][..], Vec::as_slice);
+            let topics = names.iter().filter_map(|name| infos.iter().find(|info| info.name == *name));
+            connector.entry.topics = topics.map(|info| Topic::new(&info.name, info.id)).collect();
+        }
+        if is_new.is_empty() {
+            return Ok(wanted);
+        }
+        let mut source = cluster.source()?;
+        let mut found: BTreeMap<(TopicPartition, Option<i64>), i64> = BTreeMap::new();
+        for (at, from) in self.starts.iter().filter(|(at, _)| is_new.contains(at)) {
+            let Some(lane) = wanted.lanes.get_mut(*at) else { continue };
+            let names = self.topics.get(&lane.connector).map_or(&[][..], Vec::as_slice);
+            let mut offsets = BTreeMap::new();
+            for info in names.iter().filter_map(|name| infos.iter().find(|info| info.name == *name)) {
+                for partition in 0..info.partitions {
+                    let key = TopicPartition { topic: info.id, partition };
+                    let time = match from {
+                        From::Earliest => Some(None),
+                        From::Timestamp(at_ms) => Some(Some(*at_ms)),
+                        From::Offsets(_) => None,
+                    };
+                    let offset = match (from, time) {
+                        (From::Offsets(offsets), _) => offsets.get(&(info.name.clone(), partition)).copied(),
+                        (_, None) => None,
+                        // Asked once for all lanes that begin there.
+                        (_, Some(time)) => Some(match found.get(&(key, time)) {
+                            Some(offset) => *offset,
+                            None => {
+                                let offset = match time {
+                                    None => source.bounds(key)?.start.0,
+                                    Some(at_ms) => source.offset_at(key, at_ms)?.0,
+                                };
+                                found.insert((key, time), offset);
+                                offset
+                            }
+                        }),
+                    };
+                    if let Some(offset) = offset {
+                        offsets.insert(format!("{:032x}/{partition}", info.id.0), offset);
+                    }
+                }
+            }
+            lane.start = Start::From(offsets);
+        }
+        Ok(wanted)
+    }
+}

@@ -1,0 +1,105 @@
+//! What people see of a shard.
+
+use super::*;
+use crate::status::{LaneCounts, LaneStatus, PartitionStatus};
+
+/// One lane in this shard, as it stands.
+#[derive(Clone, Debug)]
+pub struct LaneState {
+    pub lane: u32,
+    pub shard: u32,
+    pub open_rows: u64,
+    /// Records that are owed, of the whole partitions: rows of others are among them.
+    pub owed: u64,
+    pub is_behind: bool,
+    pub runs: usize,
+    pub has_pending: bool,
+    /// Code and hint.
+    pub parked: Option<(String, String)>,
+    pub is_held: bool,
+    /// Partition → the first offset that is owed, and the log's start: below it data is gone.
+    pub owed_from: BTreeMap<TopicPartition, (Offset, Offset)>,
+}
+
+/// Somebody wants to know how lanes stand.
+pub(crate) struct Look {
+    /// These; `None`: all about which there is something to say.
+    pub lanes: Option<Arc<[LaneId]>>,
+    pub answer: oneshot::Sender<Vec<LaneState>>,
+}
+
+/// Of those that are parked, so many are shown by name.
+const SHOWN_MAX: usize = 100;
+
+impl ShardTask {
+    pub(super) fn look(&self, look: Look) {
+        let state = |(id, view): (LaneId, outflow_engine::LaneView)| LaneState {
+            lane: id.0,
+            shard: self.shard.0,
+            open_rows: view.open_rows,
+            owed: view.owed,
+            is_behind: view.is_behind,
+            runs: view.runs,
+            has_pending: view.pending.is_some(),
+            parked: view.parked,
+            is_held: view.is_held,
+            owed_from: view
+                .owed_from
+                .into_iter()
+                .map(|(key, offset)| (key, (offset, self.log.get(&key).map_or(Offset::ZERO, |log| log.start))))
+                .collect(),
+        };
+        let states = match look.lanes {
+            Some(lanes) => {
+                let known = lanes.iter().filter_map(|id| Some((*id, self.engine.lane_view(*id)?)));
+                known.map(state).collect()
+            }
+            None => self.engine.lane_views().map(state).collect(),
+        };
+        // Nobody is left to hear it if the caller lost patience.
+        let _ = look.answer.send(states);
+    }
+
+    pub(super) fn show(&self) {
+        let mut counts: BTreeMap<String, LaneCounts> = BTreeMap::new();
+        let mut parked = Vec::new();
+        {
+            let catalogue = self.shared.configuration.catalogue();
+            for (id, view) in self.engine.lane_views() {
+                let Some(entry) = catalogue.lane(id) else { continue };
+                if !counts.contains_key(&entry.connector) {
+                    counts.insert(entry.connector.clone(), LaneCounts::default());
+                }
+                let count = counts.get_mut(&entry.connector).expect("just inserted");
+                count.active += 1;
+                count.open_rows += view.open_rows;
+                count.behind += u64::from(view.is_behind);
+                // Debts of many lanes lie over the same records: the largest says how far behind the connector is.
+                count.owed = count.owed.max(view.owed);
+                count.parked += u64::from(view.parked.is_some());
+                if let Some((code, hint)) = view.parked.filter(|_| parked.len() < SHOWN_MAX) {
+                    let (connector, merchant) = (entry.connector.clone(), entry.merchant.clone());
+                    parked.push(LaneStatus { lane: id.0, connector, merchant, code, hint });
+                }
+            }
+        }
+        let mut positions: BTreeMap<TopicPartition, (Offset, Offset)> = BTreeMap::new();
+        for (track, floor) in self.engine.floors() {
+            let position = self.engine.position(track).unwrap_or(floor);
+            let seen = positions.entry(track.partition).or_insert((position, floor));
+            *seen = (seen.0.max(position), seen.1.min(floor));
+        }
+        self.shared.status.shard(self.shard, |shard| {
+            shard.generation = self.engine.generation().0;
+            (shard.lanes, shard.parked) = (counts, parked);
+            for (key, (position, floor)) in positions {
+                let topic = self.topology.name(key.topic).to_string();
+                let before = shard.partitions.entry(key).or_default();
+                *before = PartitionStatus { topic, position, floor, ..before.clone() };
+            }
+            for (track, floor) in self.engine.floors() {
+                shard.floors.insert(track, floor);
+            }
+        });
+    }
+}

@@ -1,0 +1,61 @@
+use crate::{
+    configuration::Configuration,
+    shard::{LaneState, Look},
+};
+use outflow_api::{Fault, LaneId, Revision};
+use outflow_catalogue::Order;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What people ask of a running worker. Cheap to clone; answers faults until the worker has entered its cluster.
+#[derive(Clone)]
+pub struct Steering(Arc<watch::Sender<Option<Wheel>>>);
+
+#[derive(Clone)]
+pub(crate) struct Wheel {
+    pub configuration: Configuration,
+    pub looks: mpsc::UnboundedSender<Look>,
+}
+
+impl Default for Steering {
+    fn default() -> Steering {
+        Steering(Arc::new(watch::channel(None).0))
+    }
+}
+
+impl Steering {
+    /// The worker is at work.
+    pub(crate) fn take(&self, wheel: Wheel) {
+        self.0.send_replace(Some(wheel));
+    }
+
+    fn wheel(&self) -> Result<Wheel, Fault> {
+        let starting = || Fault::retry("starting", "the worker has not reached its cluster yet");
+        self.0.borrow().clone().ok_or_else(starting)
+    }
+
+    pub fn configuration(&self) -> Result<Configuration, Fault> {
+        self.wheel().map(|wheel| wheel.configuration)
+    }
+
+    /// Lanes of this worker's shards about which there is something to say.
+    pub async fn lanes(&self) -> Result<Vec<LaneState>, Fault> {
+        self.look(None).await
+    }
+
+    /// The same of these lanes alone: cheap, however many there are.
+    pub async fn lanes_of(&self, lanes: Vec<LaneId>) -> Result<Vec<LaneState>, Fault> {
+        self.look(Some(lanes.into())).await
+    }
+
+    async fn look(&self, lanes: Option<Arc<[LaneId]>>) -> Result<Vec<LaneState>, Fault> {
+        let wheel = self.wheel()?;
+        let (answer, states) = oneshot::channel();
+        let _ = wheel.looks.send(Look { lanes, answer });
+        states.await.map_err(|_| Fault::retry("stopping", "the worker is stopping"))
+    }
+
+    pub async fn order(&self, id: String, orders: Vec<Order>) -> Result<Revision, Fault> {
+        self.wheel()?.configuration.order(id, orders).await
+    }
+}
