@@ -33,6 +33,15 @@ rows, events, values = duckdb.sql(f\"\"\"SELECT count(*), count(DISTINCT {distin
 print(json.dumps({'rows': rows, 'distinct': events, 'values': values}))
 ";
 
+/// Counts rows, rows told apart by where they come from, and rows that stand in another merchant's folder.
+const COUNT_MERCHANTS: &str = "
+import duckdb, json, sys
+duckdb.execute('SET enable_progress_bar = false')
+print(json.dumps(duckdb.sql(f\"\"\"SELECT count(*), count(DISTINCT (_topic, _partition, _offset)),
+    count(*) FILTER (WHERE filename NOT LIKE '%/' || store_id || '/%')
+    FROM read_parquet('{sys.argv[1]}', hive_partitioning = false, filename = true)\"\"\").fetchone()))
+";
+
 pub struct Converted {
     pub cpu_s: f64,
     pub wall_s: f64,
@@ -62,4 +71,9 @@ pub fn count(files: &str, distinct: &str) -> Counted {
     let number = |name: &str| counted[name].as_u64().expect("the script prints what it counted");
     let values = counted["values"].as_str().expect("the script prints what it counted").to_owned();
     Counted { rows: number("rows"), distinct: number("distinct"), values }
+}
+
+/// Rows, distinct rows, and rows in a stranger's folder.
+pub fn count_merchants(files: &str) -> (u64, u64, u64) {
+    serde_json::from_str(&python(COUNT_MERCHANTS, &[files])).expect("the script prints three numbers")
 }

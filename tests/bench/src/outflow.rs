@@ -18,6 +18,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Seals a batch, whichever comes first; printed beside the results, since fewer and larger files are cheaper.
 pub const FLUSH: &str = "{ rows: 100000, bytes: 128MiB, age: 5s }";
+pub const FLUSH_OF_MERCHANTS: &str = "{ rows: 20000, bytes: 16MiB, age: 20s }";
+
+/// Who the rows go to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lanes {
+    One,
+    /// Each merchant's own folder; so many are configured, and those among them that buy get rows.
+    Merchants(u32),
+}
 
 pub struct Delivered {
     pub usage: Usage,
@@ -27,18 +36,18 @@ pub struct Delivered {
 }
 
 /// The release binary as a user runs it, from its start until every row is visible.
-pub fn measure(workload: &Workload, round: u32) -> Delivered {
-    let name = format!("outflow-{round}");
-    let folder = workload.subfolder(&name);
+pub fn measure(workload: &Workload, name: &str, lanes: Lanes) -> Delivered {
+    let folder = workload.subfolder(name);
     let lake = folder.join("lake");
-    let config = write_config(workload, &folder, &lake, &name);
+    let config = write_config(workload, &folder, &lake, name, lanes);
     let args = ["run", "--config", &config.display().to_string()].map(str::to_owned);
     let started = Instant::now();
     let process = Process::start("outflow", &folder, &binary().display().to_string(), &args, &[]);
     let mut visible = Visible::default();
     let mut looked = Instant::now();
+    let look_every = if lanes == Lanes::One { LOOK_EVERY } else { LOOK_EVERY * 10 };
     process.wait_ready(LIMIT, || {
-        if looked.elapsed() < LOOK_EVERY {
+        if looked.elapsed() < look_every {
             return false;
         }
         looked = Instant::now();
@@ -57,24 +66,48 @@ fn binary() -> PathBuf {
     binary
 }
 
-fn write_config(workload: &Workload, folder: &Path, lake: &Path, group: &str) -> PathBuf {
+fn write_config(workload: &Workload, folder: &Path, lake: &Path, group: &str, lanes: Lanes) -> PathBuf {
     let worker = format!(
         "kafka: {{ bootstrap: \"{}\" }}\ngroup: {group}\nmemory: 512MiB\nrest: {{ listen: \"127.0.0.1:{}\" }}\n\
          config: [ connectors/*.yaml ]\n",
         workload.kafka.bootstrap(),
         free_port()
     );
+    let (flush, goes) = match lanes {
+        Lanes::One => (
+            FLUSH,
+            format!("sink: {}\n", sink(&lake.display().to_string(), ", file: { type: parquet, compression: zstd }")),
+        ),
+        Lanes::Merchants(_) => (FLUSH_OF_MERCHANTS, "merchant: { key: true }\n".to_owned()),
+    };
     let connector = format!(
         "connector: {group}\ntopics: [ {TOPIC} ]\nformat: json\nmodel:\n  columns:\n{}  unknown: ignore\n\
-         flush: {FLUSH}\nsink:\n  type: object_store\n  url: \"{}\"\n  file: {{ type: parquet, compression: zstd }}\n",
+         flush: {flush}\n{goes}",
         columns::yaml(),
-        lake.display()
     );
     let path = folder.join("outflow.yaml");
+    let write = |path: &Path, text: &str| fs::write(path, text).expect("our own folder can be written");
     fs::create_dir_all(folder.join("connectors")).expect("our own folder can be written");
-    fs::write(folder.join("connectors/events.yaml"), connector).expect("our own folder can be written");
-    fs::write(&path, worker).expect("our own folder can be written");
+    write(&folder.join("connectors/events.yaml"), &connector);
+    if let Lanes::Merchants(count) = lanes {
+        let list: String = (0..count).map(|merchant| format!("{}\n", FIRST_MERCHANT + merchant)).collect();
+        write(&folder.join("merchants.csv"), &format!("id\n{list}"));
+        let place = sink(&format!("{}/${{row:id}}", lake.display()), "");
+        let merchants = format!(
+            "template: {{ list: ../merchants.csv }}\nmerchant: \"${{row:id}}\"\n\
+             deliver: [ {{ connector: {group}, sink: {place} }} ]\n"
+        );
+        write(&folder.join("connectors/merchants.yaml"), &merchants);
+    }
+    write(&path, &worker);
     path
+}
+
+/// As the generator of events numbers them.
+const FIRST_MERCHANT: u32 = 1001;
+
+fn sink(url: &str, file: &str) -> String {
+    format!("{{ type: object_store, url: \"{url}\"{file} }}")
 }
 
 /// Rows that a lister of the destination sees: every footer is read once.

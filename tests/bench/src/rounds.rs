@@ -1,10 +1,17 @@
-use crate::{connect, consumer, duckdb, meter::Usage, outflow, producer, workload};
+use crate::{
+    connect, consumer, duckdb,
+    meter::Usage,
+    outflow::{self, Lanes},
+    producer, workload,
+};
 use clap::ValueEnum;
 use std::{path::Path, time::Instant};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum System {
     Outflow,
+    /// The same with ten thousand merchants, each with a folder of its own.
+    Merchants,
     Duckdb,
     Connect,
     Consumer,
@@ -33,7 +40,7 @@ impl Plan {
 }
 
 pub fn chosen(quick: bool, only: &[System]) -> Vec<System> {
-    let by_default = |system: &System| !quick || [System::Outflow, System::Duckdb].contains(system);
+    let by_default = |system: &System| !quick || [System::Outflow, System::Merchants, System::Duckdb].contains(system);
     let wanted = |system: &System| if only.is_empty() { by_default(system) } else { only.contains(system) };
     System::value_variants().iter().copied().filter(wanted).collect()
 }
@@ -67,6 +74,9 @@ pub fn run(plan: &Plan) -> Results {
         if plan.has(System::Outflow) {
             run_outflow(&workload, round, truth.as_ref(), &mut runs);
         }
+        if plan.has(System::Merchants) {
+            run_merchants(&workload, round, &mut runs);
+        }
     }
     if plan.has(System::Consumer) {
         let (used, wall_s) = consumer::measure(&workload);
@@ -92,8 +102,9 @@ fn run_duckdb(workload: &workload::Workload, runs: &mut Vec<Run>) -> duckdb::Cou
 /// # Panics
 /// If a row is missing, doubled or different: a benchmark of wrong results is none.
 fn run_outflow(workload: &workload::Workload, round: u32, truth: Option<&duckdb::Counted>, runs: &mut Vec<Run>) {
-    let delivered = outflow::measure(workload, round);
-    let lake = workload.subfolder(&format!("outflow-{round}")).join("lake");
+    let name = format!("outflow-{round}");
+    let delivered = outflow::measure(workload, &name, Lanes::One);
+    let lake = workload.subfolder(&name).join("lake");
     add(runs, System::Outflow, delivered.usage, delivered.wall_s, Some(&lake));
     let counted = duckdb::count(&delivered.files, "(_topic, _partition, _offset)");
     assert_eq!(counted.rows, workload.events, "rows that DuckDB counted, events");
@@ -102,6 +113,19 @@ fn run_outflow(workload: &workload::Workload, round: u32, truth: Option<&duckdb:
         assert_eq!(counted.values, truth.values, "values differ from those that DuckDB read from the file");
     }
     say("counted by DuckDB: every event once, with the values that it reads itself");
+    std::fs::remove_dir_all(lake).expect("our own folder can be removed");
+}
+
+/// # Panics
+/// If a row is missing or doubled, or stands in another merchant's folder.
+fn run_merchants(workload: &workload::Workload, round: u32, runs: &mut Vec<Run>) {
+    let name = format!("merchants-{round}");
+    let delivered = outflow::measure(workload, &name, Lanes::Merchants(workload::MERCHANTS));
+    let lake = workload.subfolder(&name).join("lake");
+    add(runs, System::Merchants, delivered.usage, delivered.wall_s, Some(&lake));
+    let counted = duckdb::count_merchants(&delivered.files);
+    assert_eq!(counted, (workload.events, workload.events, 0), "rows, distinct rows, rows in a stranger's folder");
+    say("counted by DuckDB: every event once, in its own merchant's folder");
     std::fs::remove_dir_all(lake).expect("our own folder can be removed");
 }
 

@@ -1,5 +1,5 @@
 use crate::{
-    outflow::FLUSH,
+    outflow::{FLUSH, FLUSH_OF_MERCHANTS},
     rounds::{Plan, Results, Run, System},
 };
 use clap::ValueEnum;
@@ -53,6 +53,7 @@ fn ratio(results: &Results, system: System) -> Option<f64> {
 fn title(system: System) -> &'static str {
     match system {
         System::Outflow => "**Outflow**, Kafka → Parquet, exactly once",
+        System::Merchants => "**Outflow**, the same, to the folders of 10,000 merchants",
         System::Duckdb => "DuckDB 1.5.5, local NDJSON file → Parquet (no Kafka, no exactly once)",
         System::Connect => "Kafka Connect 4.3.1 + Iceberg sink 1.12.0, Kafka → Parquet (2 tasks, 10 s commits)",
         System::Consumer => "limit: a bare rdkafka consumer that drops everything",
@@ -61,7 +62,8 @@ fn title(system: System) -> &'static str {
 
 pub fn markdown(plan: &Plan, results: &Results) -> String {
     let mut text = format!(
-        "{} events of {:.0} bytes on average, {} cores ({}); Outflow's flush limits: `{FLUSH}`.\n\n\
+        "{} events of {:.0} bytes on average, {} cores ({}); Outflow's flush limits: `{FLUSH}`, of \
+         merchants `{FLUSH_OF_MERCHANTS}`.\n\n\
          | system | CPU s per million events | × DuckDB | peak MB | events/s | files | MB |\n\
          |---|---|---|---|---|---|---|\n",
         plan.events,
@@ -94,6 +96,8 @@ pub fn json(plan: &Plan, results: &Results) -> Value {
         (name, value)
     });
     let mut value = own.map_or(json!({}), |summary| described(&summary));
+    let merchants = summary(plan, results, System::Merchants);
+    value["merchants"] = merchants.map_or(json!("skipped"), |summary| described(&summary));
     value["cpu_ratio_to_duckdb"] = json!(ratio(results, System::Outflow));
     value["events"] = json!(plan.events);
     value["event_bytes"] = json!(results.event_bytes.round());

@@ -10,7 +10,9 @@ pub struct Connector {
     pub flush: String,
     pub dead_letters: Option<String>,
     /// YAML in flow style, without braces.
-    pub sink: String,
+    pub sink: Option<String>,
+    /// Lines of YAML: `merchant: { key: true }`.
+    pub more: Vec<String>,
 }
 
 impl Connector {
@@ -27,18 +29,28 @@ impl Connector {
             columns: columns.map(str::to_owned).into(),
             flush: "{ rows: 2000, bytes: 4MiB, age: 1s }".to_owned(),
             dead_letters: None,
-            sink: lake.sink(),
+            sink: Some(lake.sink()),
+            more: Vec::new(),
         }
     }
 
+    /// Whose a record is, says the record; who is nowhere named gets nothing.
+    pub fn routed(name: &str, topic: &str, merchant: &str) -> Connector {
+        let mut own = Connector::new(name, topic, &Lake::Folder("/unused".into()));
+        own.columns.push("{ name: store_id, type: BIGINT }".into());
+        Connector { sink: None, more: vec![format!("merchant: {merchant}")], ..own }
+    }
+
     pub fn yaml(&self) -> String {
-        let Connector { name, topic, columns, flush, dead_letters, sink } = self;
+        let Connector { name, topic, columns, flush, dead_letters, sink, more } = self;
         let columns: String = columns.iter().map(|column| format!("    - {column}\n")).collect();
         let dead_letters =
             dead_letters.as_ref().map(|topic| format!("dead_letters: {{ topic: {topic} }}\n")).unwrap_or_default();
+        let sink = sink.as_ref().map(|sink| format!("sink: {{ type: object_store, {sink} }}\n")).unwrap_or_default();
+        let more: String = more.iter().map(|line| format!("{line}\n")).collect();
         format!(
             "connector: {name}\ntopics: [ {topic} ]\nformat: json\nmodel:\n  columns:\n{columns}  unknown: keep\n\
-             flush: {flush}\n{dead_letters}sink: {{ type: object_store, {sink} }}\n"
+             flush: {flush}\n{dead_letters}{sink}{more}"
         )
     }
 }

@@ -35,7 +35,20 @@ const COUNT: &str = include_str!("count.py");
 const NUMBERS: &str =
     "print([n for one in listing(system()) for n in read(system(), one.path, ['number'])['number'].to_pylist()])";
 
+const OFFSETS: &str = "tables = [read(system(), one.path, ['_partition', '_offset']) for one in listing(system())]
+print(json.dumps([row for one in tables for row in zip(*(column.to_pylist() for column in one.columns))]))";
+
 impl Lake {
+    /// The place below this one.
+    pub fn below(&self, name: &str) -> Lake {
+        match self {
+            Lake::Folder(path) => Lake::Folder(path.join(name)),
+            Lake::Bucket { endpoint, path } => {
+                Lake::Bucket { endpoint: endpoint.clone(), path: format!("{path}/{name}") }
+            }
+        }
+    }
+
     pub fn bucket(s3: &S3, path: &str) -> Lake {
         Lake::Bucket { endpoint: s3.endpoint(), path: path.to_owned() }
     }
@@ -72,6 +85,28 @@ impl Lake {
     /// Event numbers, row by row.
     pub fn numbers(&self) -> Vec<i64> {
         let answer = python(&format!("{PLACE}\n{NUMBERS}"), &[&self.place()]);
+        serde_json::from_str(&answer).expect("the script prints JSON")
+    }
+
+    /// Partition and offset, row by row.
+    pub fn offsets(&self) -> Vec<(i32, i64)> {
+        let answer = python(&format!("{PLACE}\n{OFFSETS}"), &[&self.place()]);
+        serde_json::from_str(&answer).expect("the script prints JSON")
+    }
+
+    /// A column of every row, as Python shows it.
+    pub fn texts(&self, column: &str) -> Vec<String> {
+        let texts = "print(json.dumps([str(value) for one in listing(system())
+                  for value in read(system(), one.path, [sys.argv[2]])[sys.argv[2]].to_pylist()]))";
+        let answer = python(&format!("{PLACE}\n{texts}"), &[&self.place(), column]);
+        serde_json::from_str(&answer).expect("the script prints JSON")
+    }
+
+    /// All columns of all files.
+    pub fn columns(&self) -> Vec<String> {
+        let names = "print(json.dumps(sorted({name for one in listing(system())
+                  for name in read(system(), one.path, None).column_names})))";
+        let answer = python(&format!("{PLACE}\n{names}"), &[&self.place()]);
         serde_json::from_str(&answer).expect("the script prints JSON")
     }
 

@@ -3,20 +3,24 @@
 //! In: the daemon as built in the same profile, servers from `outflow-rig`. Out: tests in `tests/laws`, one program,
 //! which take turns: a broker that is killed shares its machine with nobody.
 
+mod census;
 mod connector;
 mod daemon;
 mod lake;
+mod merchant;
 mod producer;
 mod site;
 mod topic;
 mod turn;
 mod watcher;
 
+pub use census::{Census, Due, dues};
 pub use connector::Connector;
 pub use daemon::Daemon;
 pub use lake::{Count, Lake, count};
+pub use merchant::Merchant;
 pub use producer::{Producer, event};
 pub use site::Site;
-pub use topic::{Record, committed_offsets, ends, produce, records};
+pub use topic::{Record, committed_offsets, each_record, ends, produce, produce_with, records};
 pub use turn::alone;
 pub use watcher::{Seen, Watcher};

@@ -35,6 +35,10 @@ pub struct Producer {
 
 impl Producer {
     pub fn start(kafka: &Kafka, topic: &str, per_second: u64) -> Producer {
+        Producer::start_with(kafka, topic, per_second, MERCHANTS)
+    }
+
+    pub fn start_with(kafka: &Kafka, topic: &str, per_second: u64, merchants: u32) -> Producer {
         let mut config = kafka.config();
         let patient = [("enable.idempotence", "true"), ("message.timeout.ms", "0"), ("linger.ms", "20")];
         for (key, value) in patient {
@@ -44,7 +48,7 @@ impl Producer {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, counter, topic) = (Arc::clone(&stop), Arc::clone(&sent), topic.to_owned());
         let thread = std::thread::spawn(move || {
-            let mut events = Events::new(SEED, MERCHANTS);
+            let mut events = Events::new(SEED, merchants);
             let started = Instant::now();
             while !stopped.load(Ordering::Relaxed) {
                 let due = started.elapsed().as_millis() as u64 * per_second / 1000;

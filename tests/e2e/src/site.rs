@@ -1,4 +1,4 @@
-use crate::{Connector, Daemon};
+use crate::{Connector, Daemon, Merchant};
 use outflow_rig::Kafka;
 use std::{
     fs,
@@ -36,8 +36,14 @@ impl Site {
 
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder().join(name);
+        fs::create_dir_all(path.parent().expect("files have folders")).expect("our own folder can be written");
         fs::write(&path, text).expect("our own folder can be written");
         path
+    }
+
+    /// Into the folder of merchants, which every worker that starts from now on watches.
+    pub fn merchant(&self, name: &str, merchant: &Merchant) -> PathBuf {
+        self.write(&format!("merchants/{name}.yaml"), &merchant.yaml())
     }
 
     /// Lines of a worker's file that tests add or replace: `instance_id: a`.
@@ -57,6 +63,8 @@ impl Site {
     }
 
     fn worker(&self, lines: &[&str]) -> String {
+        let has_merchants = self.folder().join("merchants").is_dir();
+        let merchants = if has_merchants { ", merchants/*.yaml" } else { "" };
         let defaults = [
             format!("kafka: {{ bootstrap: \"{}\" }}", self.bootstrap),
             format!("group: {}", self.group),
@@ -64,7 +72,7 @@ impl Site {
             "memory: 256MiB".to_owned(),
             "rest: { listen: \"127.0.0.1:0\" }".to_owned(),
             format!("session_timeout: {SESSION_TIMEOUT_S}s"),
-            "config: [ connectors/*.yaml ]".to_owned(),
+            format!("config: [ connectors/*.yaml{merchants} ]"),
         ];
         let key = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
         let kept = defaults.into_iter().filter(|line| !lines.iter().any(|new| key(new) == key(line)));

@@ -3,7 +3,7 @@ use outflow_rig::Kafka;
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    message::Headers,
+    message::{Headers, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use std::{
@@ -26,6 +26,11 @@ pub struct Record {
 
 /// Numbered events, all at once.
 pub fn produce(kafka: &Kafka, topic: &str, numbers: Range<u64>) {
+    produce_with(kafka, topic, numbers, |_| OwnedHeaders::new());
+}
+
+/// With headers made of each event's key.
+pub fn produce_with(kafka: &Kafka, topic: &str, numbers: Range<u64>, headers: impl Fn(&[u8]) -> OwnedHeaders) {
     let producer: BaseProducer = kafka
         .config()
         .set("enable.idempotence", "true")
@@ -36,7 +41,8 @@ pub fn produce(kafka: &Kafka, topic: &str, numbers: Range<u64>) {
     events.skip_to(numbers.start);
     while events.number() < numbers.end {
         let (key, value) = crate::event(&mut events);
-        while producer.send(BaseRecord::to(topic).key(&key).payload(&value)).is_err() {
+        let record = || BaseRecord::to(topic).key(&key).payload(&value).headers(headers(&key));
+        while producer.send(record()).is_err() {
             producer.poll(Duration::from_millis(20));
         }
     }
@@ -68,6 +74,13 @@ pub fn committed_offsets(kafka: &Kafka, group: &str, topic: &str) -> Vec<i64> {
 
 /// Everything that is committed in a topic.
 pub fn records(kafka: &Kafka, topic: &str) -> Vec<Record> {
+    let mut records = Vec::new();
+    each_record(kafka, topic, |record| records.push(record));
+    records
+}
+
+/// Everything that is committed in a topic, one after the other.
+pub fn each_record(kafka: &Kafka, topic: &str, mut look: impl FnMut(Record)) {
     let client: BaseConsumer = kafka
         .config()
         .set("group.id", "counting")
@@ -83,17 +96,16 @@ pub fn records(kafka: &Kafka, topic: &str) -> Vec<Record> {
         partitions.add_partition_offset(topic, partition, Offset::Beginning).expect("a valid offset");
     }
     client.assign(&partitions).expect("partitions that exist");
-    let (mut records, mut ended, started) = (Vec::new(), 0, Instant::now());
+    let (mut ended, started) = (0, Instant::now());
     while ended < count {
         assert!(started.elapsed() < LIMIT, "topic {topic} cannot be read to its end");
         match client.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => records.push(record(&message)),
+            Some(Ok(message)) => look(record(&message)),
             Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ended += 1,
             Some(Err(error)) => panic!("topic {topic} cannot be read: {error}"),
             None => {}
         }
     }
-    records
 }
 
 fn record(message: &impl Message) -> Record {

@@ -25,7 +25,7 @@ fn rows_owed_under_an_old_destination_arrive_there_and_later_ones_at_the_new_eac
     produce(kafka, "moving", 3_000..6_000);
     wait_until("the lane to park", DELIVERED, || worker.parked("moving").len() == 4);
     worker.drain();
-    connector.sink = new.sink();
+    connector.sink = Some(new.sink());
     connector.columns.push("{ name: store_id, type: BIGINT }".into());
     site.configure(&connector);
     produce(kafka, "moving", 6_000..9_000);

@@ -26,12 +26,35 @@ impl Fleet {
         let site = Site::new(group, kafka);
         let lake = Lake::Folder(site.folder().join("lake"));
         site.configure(&Connector::new("events", topic, &lake));
+        Fleet::of(site, lake, workers)
+    }
+
+    /// Of a site that is configured.
+    pub fn of(site: Site, lake: Lake, workers: usize) -> Fleet {
         let mut fleet = Fleet { site, lake, workers: Vec::new(), revived: 0 };
         for slot in 0..workers {
             fleet.workers.push(None);
             fleet.start(slot);
         }
         fleet
+    }
+
+    /// All together: the shards that they own, and how many records of a connector are not delivered yet.
+    pub fn lag(&self, connector: &str) -> (usize, u64) {
+        let statuses: Vec<_> = self.workers.iter().flatten().filter_map(Daemon::status).collect();
+        let shards = statuses.iter().filter_map(|status| Some(status["shards"].as_object()?.len())).sum();
+        let lag = |status: &serde_json::Value| status["connectors"][connector]["lag_records"].as_u64();
+        (shards, statuses.iter().map(|status| lag(status).unwrap_or(u64::MAX / 16)).sum())
+    }
+
+    /// Rows that the workers of now have revealed.
+    pub fn visible(&self, connector: &str) -> u64 {
+        let statuses = self.workers.iter().flatten().filter_map(Daemon::status);
+        statuses.filter_map(|status| status["connectors"][connector]["rows_visible"].as_u64()).sum()
+    }
+
+    pub fn logs(&self) -> Vec<String> {
+        self.workers.iter().flatten().map(Daemon::log).collect()
     }
 
     pub fn len(&self) -> usize {
@@ -117,7 +140,10 @@ impl Fleet {
     }
 
     pub fn drain_all(&mut self) {
+        // A second signal would end a drain at once.
         self.workers.iter().flatten().for_each(|worker| worker.signal("TERM"));
-        self.workers.drain(..).flatten().for_each(|worker| drop(worker.drain()));
+        for worker in self.workers.drain(..).flatten() {
+            wait_until(&format!("{} to drain", worker.name), FLOW_LIMIT, || !worker.is_alive());
+        }
     }
 }

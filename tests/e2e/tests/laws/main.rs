@@ -4,6 +4,7 @@ mod change;
 mod chaos;
 mod destination;
 mod fleet;
+mod merchants;
 mod poison;
 mod recovery;
 mod source;

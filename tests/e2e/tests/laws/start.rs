@@ -90,7 +90,7 @@ fn a_destination_without_its_bucket_or_with_wrong_credentials_is_named_by_a_chec
     let log = ended(site.check());
     assert!(!log.contains("FAIL"), "{log}");
     let wrong = Connector {
-        sink: lake.sink().replace("E2E_SECRET_ACCESS_KEY", "HOME"),
+        sink: Some(lake.sink().replace("E2E_SECRET_ACCESS_KEY", "HOME")),
         ..Connector::new("checked", "checked", &lake)
     };
     site.configure(&wrong);
