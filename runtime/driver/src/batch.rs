@@ -3,7 +3,8 @@
 use crate::{
     lanes::OpenLane,
     letters::{Cause, letter, letter_bytes},
-    rows::{Kept, rows_of, split},
+    memory::Budget,
+    rows::{Kept, Waiting, rows_of, split},
     topology::Topology,
 };
 use arrow_array::{BooleanArray, RecordBatch};
@@ -22,13 +23,14 @@ pub(crate) type Offsets = BTreeMap<TopicPartition, Vec<Offset>>;
 const LETTERS_MAX: usize = 1_000;
 const LETTERS_BYTES_MAX: usize = 1 << 20;
 
-#[derive(Clone)]
 pub(crate) struct Job {
     pub id: BatchId,
     pub shard: Shard,
     pub lane: OpenLane,
     pub topology: Arc<Topology>,
-    pub kept: Vec<Kept>,
+    /// Unpacked where they are encoded: thousands of batches may wait for their turn.
+    pub rows: Waiting,
+    pub budget: Budget,
     pub covers: Covers,
     /// Rejected before, their dead letters are out: counted as rejected, not sent again.
     pub spent: Offsets,
@@ -52,15 +54,23 @@ struct CutAt(usize);
 impl Job {
     pub fn make(mut self) -> Result<Made, Fault> {
         let mut rest = Vec::new();
+        let waiting = std::mem::take(&mut self.rows);
+        // Columns take about as much as the records that they are made of.
+        let _columns = self.budget.reserve_leaving(waiting.raw_bytes());
+        let (mut kept, others) = split(waiting.finish(&self.budget), &self.covers);
+        if !others.is_empty() {
+            let hint = format!("batch {} was given rows that it does not cover: this is a bug", self.id);
+            return Err(Fault::halt("rows-outside", hint));
+        }
         loop {
-            let rows = rows_of(&self.kept);
+            let rows = rows_of(&kept);
             match self.attempt(&rows)? {
                 Ok(made) => return Ok(Made { rest, ..made }),
                 Err(CutAt(index)) => {
                     let first = rows.iter().nth(index).expect("a row was rejected there");
                     self.covers = cut(&self.covers, first.partition, first.offset);
-                    let (inside, outside) = split(std::mem::take(&mut self.kept), &self.covers);
-                    self.kept = inside;
+                    let (inside, outside) = split(kept, &self.covers);
+                    kept = inside;
                     rest.extend(outside);
                 }
             }

@@ -49,11 +49,11 @@ impl Budget {
     }
 
     // The budget is meant as resident memory. What the client fetches ahead, encoders' own buffers and the allocator's
-    // spare pages take three quarters of it: measured in tests/bench.
+    // spare pages take half of it: measured in tests/bench.
 
     /// From here on lanes are sealed early.
     pub(crate) fn is_pressed(&self) -> bool {
-        self.staying() >= self.bytes_max / 20 * 3
+        self.staying() >= self.bytes_max / 20 * 6
     }
 
     fn staying(&self) -> usize {
@@ -62,16 +62,16 @@ impl Budget {
 
     /// From here on nothing more is read, until `has_room` again.
     pub(crate) fn is_full(&self) -> bool {
-        self.used() >= self.bytes_max / 20 * 5
+        self.used() >= self.bytes_max / 20 * 10
     }
 
     /// What has to go for lanes not to be pressed any more.
     pub(crate) fn excess(&self) -> usize {
-        self.staying().saturating_sub(self.bytes_max / 20 * 2)
+        self.staying().saturating_sub(self.bytes_max / 20 * 4)
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.used() < self.bytes_max / 20 * 4
+        self.used() < self.bytes_max / 20 * 8
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
 use outflow_api::{RecordBlock, TopicPartition};
 
 /// From here on rows that wait are compressed: small enough to be undone at once, large enough to be worth it.
-const PACK_BYTES: usize = 64 * 1024;
+const PACK_BYTES: usize = 16 * 1024;
 
 /// A lane's own rows of one partition, copied out of the blocks that they came in.
 pub(crate) struct Growing {
@@ -18,6 +18,7 @@ pub(crate) struct Packed {
     partition: TopicPartition,
     bytes: Vec<u8>,
     index: Vec<u8>,
+    raw_bytes: usize,
     /// Held as long as the rows are.
     _memory: Reserved,
 }
@@ -33,6 +34,10 @@ impl Growing {
 
     pub fn is_empty(&self) -> bool {
         self.block.is_empty()
+    }
+
+    pub fn held_bytes(&self) -> usize {
+        self.block.held_bytes()
     }
 
     /// Answers what has become large enough to be compressed.
@@ -55,12 +60,21 @@ impl Growing {
 impl Packed {
     fn new(block: &RecordBlock, budget: &Budget) -> Packed {
         let (bytes, index) = block.to_parts();
+        let raw_bytes = bytes.len() + index.len();
         let mut bytes = lz4_flex::compress_prepend_size(bytes);
         let mut index = lz4_flex::compress_prepend_size(&index);
         bytes.shrink_to_fit();
         index.shrink_to_fit();
         let memory = budget.reserve(bytes.len() + index.len() + size_of::<Packed>());
-        Packed { partition: block.partition(), bytes, index, _memory: memory }
+        Packed { partition: block.partition(), bytes, index, raw_bytes, _memory: memory }
+    }
+
+    pub fn held_bytes(&self) -> usize {
+        self.bytes.len() + self.index.len()
+    }
+
+    pub fn raw_bytes(&self) -> usize {
+        self.raw_bytes
     }
 
     pub fn unpack(self, budget: &Budget) -> Kept {

@@ -30,7 +30,7 @@ pub(crate) struct Want {
 
 /// What came of it: the rows, and how far they were looked for.
 pub(crate) struct Found {
-    pub kept: Vec<Kept>,
+    pub found: Waiting,
     pub rows: u64,
     pub version: Option<Revision>,
     pub covers: OffsetRange,
@@ -104,9 +104,9 @@ impl Want {
         }
     }
 
-    pub fn finish(self, budget: &Budget) -> Found {
+    pub fn finish(self) -> Found {
         let covers = OffsetRange::new(self.range.start, self.next);
-        Found { kept: self.found.finish(budget), rows: self.rows, version: self.version, covers }
+        Found { found: self.found, rows: self.rows, version: self.version, covers }
     }
 }
 

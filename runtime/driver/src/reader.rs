@@ -121,7 +121,8 @@ impl Reading {
 
     fn hand_over(&self, event: SourceEvent) {
         let (partition, bytes) = match &event {
-            SourceEvent::Fetched { block, .. } => (block.partition(), block.held_bytes()),
+            // Whole blocks wait for large batches, whose columns and files take as much again.
+            SourceEvent::Fetched { block, .. } => (block.partition(), block.held_bytes() * 2),
             SourceEvent::AtEnd { partition, .. } | SourceEvent::Failed { partition, .. } => (*partition, 0),
         };
         if let Some(owner) = self.owners.get(&partition) {

@@ -50,6 +50,26 @@ impl Waiting {
         }
     }
 
+    pub fn append(&mut self, mut other: Waiting) {
+        self.shared.append(&mut other.shared);
+        self.growing.append(&mut other.growing);
+        self.packed.append(&mut other.packed);
+    }
+
+    /// What it holds of the budget.
+    pub fn held_bytes(&self) -> usize {
+        let shared = self.shared.iter().map(|kept| part_of(kept, kept.slice.block.held_bytes()));
+        let own = self.growing.iter().map(Growing::held_bytes).chain(self.packed.iter().map(Packed::held_bytes));
+        shared.chain(own).sum()
+    }
+
+    /// What the rows are when they are unpacked.
+    pub fn raw_bytes(&self) -> usize {
+        let shared = self.shared.iter().map(|kept| part_of(kept, kept.slice.block.held_bytes()));
+        let own = self.growing.iter().map(Growing::held_bytes).chain(self.packed.iter().map(Packed::raw_bytes));
+        shared.chain(own).sum()
+    }
+
     /// In no particular order.
     pub fn finish(self, budget: &Budget) -> Vec<Kept> {
         let Waiting { mut shared, growing, packed } = self;
@@ -92,24 +112,20 @@ impl OpenRows {
         self.lanes.remove(&lane);
     }
 
-    pub fn take(
-        &mut self,
-        lane: LaneId,
-        version: Revision,
-        covers: &BTreeMap<TopicPartition, OffsetRange>,
-    ) -> Vec<Kept> {
-        let Some(versions) = self.lanes.get_mut(&lane) else { return Vec::new() };
-        let Some(at) = versions.iter().position(|(known, _)| *known == version) else { return Vec::new() };
+    /// All rows of this version: a batch takes whatever of them has come.
+    pub fn take(&mut self, lane: LaneId, version: Revision) -> Waiting {
+        let Some(versions) = self.lanes.get_mut(&lane) else { return Waiting::default() };
+        let Some(at) = versions.iter().position(|(known, _)| *known == version) else { return Waiting::default() };
         let (_, waiting) = versions.swap_remove(at);
-        let (inside, outside) = split(waiting.finish(&self.budget), covers);
-        if !outside.is_empty() {
-            versions.push((version, Waiting { shared: outside, ..Waiting::default() }));
-        }
         if versions.is_empty() {
             self.lanes.remove(&lane);
         }
-        inside
+        waiting
     }
+}
+
+fn part_of(kept: &Kept, bytes: usize) -> usize {
+    bytes * kept.slice.rows.len() / kept.slice.block.len().max(1)
 }
 
 /// All rows of a block, in the budget's books.

@@ -13,7 +13,7 @@ use crate::{
     ownership::{JournalThread, Owned},
     reader::{Read, Reader},
     route::Router,
-    rows::{Kept, OpenRows},
+    rows::{Kept, OpenRows, Waiting},
     status::Status,
     topology::Topology,
 };
@@ -132,7 +132,7 @@ pub(crate) struct ShardTask {
     intake: intake::Intake,
     again: again::Again,
     /// Rows that were read again, until the engine says what becomes of them: it names their batch only then.
-    debt: HashMap<LaneId, (Vec<Kept>, Offsets)>,
+    debt: HashMap<LaneId, (Waiting, Offsets)>,
     letters: HashMap<BatchId, Vec<DeadLetter>>,
     pieces: HashMap<BatchId, Arc<HeldPieces>>,
     /// The last revision of the config log that the engine was told.
@@ -285,34 +285,34 @@ impl ShardTask {
         self.shared.lanes.get(&self.shared.configuration.catalogue(), id, version)
     }
 
-    fn job(&self, id: BatchId, lane: OpenLane, kept: Vec<Kept>, covers: Covers, spent: Offsets) -> Job {
-        Job { id, shard: self.shard, lane, topology: Arc::clone(&self.topology), kept, covers, spent }
+    fn job(&self, id: BatchId, lane: OpenLane, rows: Waiting, covers: Covers, spent: Offsets) -> Job {
+        let (topology, budget) = (Arc::clone(&self.topology), self.shared.budget.clone());
+        Job { id, shard: self.shard, lane, topology, rows, budget, covers, spent }
     }
 
     fn prepare(&mut self, spec: BatchSpec) {
         let BatchSpec { id, version, covers, debt } = spec;
-        let (kept, spent) = if debt {
+        let (rows, spent) = if debt {
             // Never a batch without its rows: it would be decided as delivered.
             self.debt.remove(&id.lane).expect("the engine answers the rows that it was just given")
         } else {
-            (self.open.take(id.lane, version, &covers), Offsets::new())
+            (self.open.take(id.lane, version), Offsets::new())
         };
         let mail = self.mail.clone();
         let lane = match self.lane(id.lane, version) {
             Ok(lane) => lane,
             Err(reason) => return drop(mail.send(Mail::Engine(Event::PrepareFailed { batch: id, reason }))),
         };
-        let job = self.job(id, lane.clone(), kept, covers, spent);
+        let job = self.job(id, lane.clone(), rows, covers, spent);
         let (compute, budget) = (self.shared.compute.clone(), self.shared.budget.clone());
         let calls = Arc::clone(&self.shared.calls);
         let reject_percent_max = lane.reject_percent_max;
         let repeated = self.shared.status.repeats_of(&lane.connector);
         // Columns take about as much as the records that they are made of.
-        let raw = raw_bytes(&job.kept);
-        let columns = (budget.reserve_leaving(raw), budget.leave(raw));
+        let leaving = budget.leave(job.rows.held_bytes());
         self.tasks.spawn(async move {
             let made = make(&compute, job).await;
-            drop(columns);
+            drop(leaving);
             let answer = match made {
                 Ok(mut made) => {
                     let encoded = std::mem::take(&mut made.encoded);
@@ -448,11 +448,6 @@ fn tally(
 /// Of some rows of a block, on average.
 fn bytes_of(block: &RecordBlock, rows: usize) -> u64 {
     (block.payload_bytes() * rows / block.len().max(1)) as u64
-}
-
-fn raw_bytes(kept: &[Kept]) -> usize {
-    let bytes = |kept: &Kept| kept.slice.block.held_bytes() * kept.slice.rows.len() / kept.slice.block.len().max(1);
-    kept.iter().map(bytes).sum()
 }
 
 async fn make(compute: &Compute, job: Job) -> Result<Made, Fault> {

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     pass::{Found, Want},
     route::Shares,
+    rows::Waiting,
 };
 use outflow_api::Sink;
 
@@ -23,7 +24,7 @@ struct Reveal {
     pending: Pending,
     lane: OpenLane,
     wants: BTreeMap<TopicPartition, Want>,
-    found: Vec<Kept>,
+    found: Waiting,
 }
 
 impl Again {
@@ -105,9 +106,9 @@ impl ShardTask {
         let over: Vec<BatchId> = over.map(|(batch, _)| *batch).collect();
         for batch in over {
             let Some((_, want, spent)) = self.again.debts.remove(&batch) else { continue };
-            let Found { kept, rows, version, covers } = want.finish(&self.shared.budget);
+            let Found { found, rows, version, covers } = want.finish();
             if self.engine.is_reading(batch) {
-                self.debt.insert(batch.lane, (kept, Offsets::from([(partition, spent)])));
+                self.debt.insert(batch.lane, (found, Offsets::from([(partition, spent)])));
             }
             let version = version.unwrap_or_default();
             self.handle(Event::DebtRead(DebtRead { batch, version, covers, rows }));
@@ -121,7 +122,7 @@ impl ShardTask {
             if reveal.wants.get(&partition).is_some_and(Want::is_over)
                 && let Some(want) = reveal.wants.remove(&partition)
             {
-                reveal.found.extend(want.finish(&self.shared.budget).kept);
+                reveal.found.append(want.finish().found);
             }
             if reveal.wants.is_empty() {
                 ready.push(*batch);
@@ -195,7 +196,7 @@ impl ShardTask {
             (*partition, Want::decided(pending.id.lane, *range, by, pending.version))
         });
         let wants: BTreeMap<TopicPartition, Want> = wants.collect();
-        self.again.reveals.insert(pending.id, Reveal { permit, pending, lane, wants, found: Vec::new() });
+        self.again.reveals.insert(pending.id, Reveal { permit, pending, lane, wants, found: Waiting::default() });
     }
 
     fn reveal_found(&mut self, reveal: Reveal) {
