@@ -24,6 +24,8 @@ pub(crate) struct Agenda {
     pub resume: BTreeSet<(u64, LaneId)>,
     /// The lowest row of each lane that no decision holds.
     pub holds: BTreeMap<Track, BTreeSet<(Offset, LaneId)>>,
+    /// The lowest row of each lane that is owed in memory, and not yet in the journal.
+    pub unwritten: BTreeMap<Track, BTreeSet<(Offset, LaneId)>>,
     /// Lanes of which nothing is left but a record that the floor, once it is here, says better.
     pub rest: BTreeMap<Track, BTreeSet<(Offset, LaneId)>>,
 }
@@ -37,6 +39,7 @@ struct Marks {
     blocked: bool,
     resume: Option<u64>,
     holds: Vec<(Track, Offset)>,
+    unwritten: Vec<(Track, Offset)>,
     rest: Option<(Track, Offset)>,
 }
 
@@ -63,6 +66,7 @@ impl Marks {
             // While a reveal hangs there is nothing to try: its own answer resumes the lane.
             resume: parked.filter(|parked| !parked.held && !lane.reveal_stalled).map(|_| lane.resume_at_ms),
             holds: lane.first_undecided().into_iter().map(|(key, offset)| (track(key), offset)).collect(),
+            unwritten: lane.first_unwritten().into_iter().map(|(key, offset)| (track(key), offset)).collect(),
             rest: nothing_but_next
                 .then(|| lane.record.next.iter().map(|(key, next)| (track(*key), *next)).next())
                 .flatten(),
@@ -105,6 +109,7 @@ impl Agenda {
             }
         }
         marks.holds.iter().for_each(|(track, offset)| remove(&mut self.holds, *track, (*offset, id)));
+        marks.unwritten.iter().for_each(|(track, offset)| remove(&mut self.unwritten, *track, (*offset, id)));
         marks.rest.iter().for_each(|(track, offset)| remove(&mut self.rest, *track, (*offset, id)));
     }
 
@@ -118,6 +123,9 @@ impl Agenda {
         }
         for (track, offset) in &marks.holds {
             self.holds.entry(*track).or_default().insert((*offset, id));
+        }
+        for (track, offset) in &marks.unwritten {
+            self.unwritten.entry(*track).or_default().insert((*offset, id));
         }
         if let Some((track, offset)) = marks.rest {
             self.rest.entry(track).or_default().insert((offset, id));

@@ -169,6 +169,22 @@ impl Lane {
         first
     }
 
+    /// The lowest row in each partition that is owed in memory alone.
+    pub fn first_unwritten(&self) -> Vec<(TopicPartition, Offset)> {
+        if !self.is_dirty {
+            return Vec::new();
+        }
+        let written = |key| self.journaled.as_ref().and_then(|record| record.owed.get(key));
+        let unwritten = self.record.owed.iter().filter_map(|(key, owed)| {
+            let unwritten = match written(key) {
+                Some(written) => owed.minus(written).first(),
+                None => owed.first(),
+            };
+            Some((*key, unwritten?.start))
+        });
+        unwritten.collect()
+    }
+
     pub fn is_ready(&self) -> bool {
         let prepared = matches!(self.slot, Some(Batch { stage: Stage::Prepared(_), .. }));
         prepared && self.record.pending.is_none()
