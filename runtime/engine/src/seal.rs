@@ -2,7 +2,7 @@ use crate::{
     Action, BatchSpec, Engine, PreparedBatch, Reason, Stop,
     lane::{Batch, Lane, Ready, Rows, Stage},
 };
-use outflow_api::{LaneId, Offset, OffsetRange, Prepared, Ranges, TopicPartition, Track};
+use outflow_api::{BatchId, LaneId, Offset, OffsetRange, Prepared, Ranges, TopicPartition, Track};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Engine {
@@ -69,7 +69,7 @@ impl Engine {
             batch;
         let prepared = Prepared { id, token };
         let now_ms = self.now_ms;
-        if self.pending(id).is_some() {
+        if self.is_decided(id) {
             return; // the answer came twice, and the batch is decided: its staging must stay
         }
         let Some(lane) = self.holder(id) else {
@@ -104,7 +104,14 @@ impl Engine {
         }
     }
 
-    pub(crate) fn prepare_failed(&mut self, id: outflow_api::BatchId, reason: Reason, out: &mut Vec<Action>) {
+    /// It may be closed already, and the journal does not know yet: until then its entry names the staging (P29).
+    fn is_decided(&self, id: BatchId) -> bool {
+        let records = self.lanes.get(id.lane).map(|lane| lane.journaled.iter().chain([&lane.record]));
+        let mut pending = records.into_iter().flatten().filter_map(|record| record.pending.as_ref());
+        pending.any(|pending| pending.id == id)
+    }
+
+    pub(crate) fn prepare_failed(&mut self, id: BatchId, reason: Reason, out: &mut Vec<Action>) {
         let preparing = |lane: &mut Lane| matches!(&lane.slot, Some(Batch { stage: Stage::Preparing(_), .. }));
         if self.holder(id).is_some_and(preparing) {
             self.park(id.lane, reason, out);

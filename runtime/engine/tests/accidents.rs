@@ -113,8 +113,12 @@ fn decision(actions: &[Action]) -> &Decision {
     found.expect("something is to be written")
 }
 
+fn record_of(actions: &[Action]) -> Option<LaneRecord> {
+    decision(actions).transaction.lanes[0].1.clone()
+}
+
 fn record(actions: &[Action]) -> LaneRecord {
-    decision(actions).transaction.lanes[0].1.clone().expect("no tombstone")
+    record_of(actions).expect("no tombstone")
 }
 
 fn standing(next: i64, owed: Option<OffsetRange>) -> LaneRecord {
@@ -332,4 +336,15 @@ fn commands_wait_for_a_transaction_that_has_room() {
     let transaction = &decision(&actions).transaction;
     assert_eq!(transaction.applied, Some(Applied { revision: Revision(1), commands: 1 }));
     assert_eq!(transaction.lanes.len(), 1);
+}
+
+#[test]
+fn an_answer_that_comes_twice_aborts_no_batch_whose_end_is_not_yet_journaled() {
+    let mut owner = Owner::of(0, None);
+    owner.fetches(0, 2);
+    owner.hears(prepared(1, range(0, 2), &[]));
+    owner.hears(Event::Journaled(Journaled::Done));
+    let abandoned = record_of(&owner.is_told(1, [Act::Abandon]));
+    assert!(abandoned.is_none_or(|record| record.pending.is_none()));
+    assert!(owner.hears(prepared(1, range(0, 2), &[])).is_empty());
 }

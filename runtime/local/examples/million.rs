@@ -4,8 +4,8 @@
 //! the writing takes (one sync per decision); on a file system in memory it is a minute at most.
 
 use outflow_api::{
-    AppendOutcome, BatchId, Cluster, Fault, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, Shard, TopicId,
-    TopicPartition, Transaction,
+    AppendOutcome, BatchId, Cluster, Fault, FeedId, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, Shard, TopicId,
+    TopicPartition, Track, Transaction,
 };
 use outflow_local::LocalCluster;
 use std::{collections::BTreeMap, time::Instant};
@@ -24,12 +24,13 @@ fn main() -> Result<(), Fault> {
     for seq in 1..=decisions {
         let lane = LaneId(seq % LANES);
         let next = BTreeMap::from([(partition, Offset(i64::from(seq)))]);
-        let record = LaneRecord { next: next.clone(), ..LaneRecord::default() };
+        let floors = BTreeMap::from([(Track { feed: FeedId(0), partition }, Offset(i64::from(seq)))]);
+        let record = LaneRecord { next, ..LaneRecord::default() };
         let (incarnation, generation) = (first.incarnation, first.generation);
         let batch = BatchId { incarnation, shard: Shard(0), generation, lane, seq };
         let ledger = vec![LedgerRow { batch, event: LedgerEvent::Revealed }];
         let lanes = vec![(lane, Some(record))];
-        match journal.append(&Transaction { lanes, floors: next, ledger, ..Transaction::default() }) {
+        match journal.append(&Transaction { lanes, floors, ledger, ..Transaction::default() }) {
             AppendOutcome::Done => {}
             other => return Err(Fault::halt("not-done", format!("decision {seq}: {other:?}"))),
         }

@@ -12,7 +12,7 @@ use outflow_engine::{Decision, Engine, Event};
 use std::collections::{BTreeMap, BTreeSet};
 
 const ZOMBIES_MAX: usize = 3;
-const CALM_STEPS_MAX: u64 = 30_000;
+const CALM_STEPS_MAX: u64 = 120_000;
 
 /// Everything around the engines: topics, journals, destinations, workers, and chance.
 pub struct World {
