@@ -213,6 +213,16 @@ impl Catalogue {
         self.merchants.get(id).map_or(&[], Vec::as_slice)
     }
 
+    /// All that ever were, as they were last.
+    pub(crate) fn lanes_ever(&self) -> impl Iterator<Item = &LaneEntry> {
+        self.lanes.values().filter_map(History::last_known)
+    }
+
+    /// Of the files that are in force.
+    pub fn digest(&self) -> &str {
+        &self.sources.digest
+    }
+
     /// Today's entry, or the last one of a lane that is gone.
     pub fn lane(&self, id: LaneId) -> Option<&LaneEntry> {
         self.lanes.get(&id)?.last_known()

@@ -1,5 +1,5 @@
 use crate::{
-    Catalogue, ConnectorEntry, LaneEntry, Wanted, WantedConnector, WantedLane,
+    Catalogue, ConnectorEntry, LaneEntry, Start, Wanted, WantedConnector, WantedLane,
     entry::{Counters, Object, Sources, encode},
     wanted::LaneKey,
 };
@@ -20,7 +20,8 @@ pub enum Draft {
 /// What has to be published so that what is wanted is what is in force. `forced`: also by files that were superseded.
 pub fn draft<'c>(catalogue: &'c Catalogue, wanted: &'c Wanted, forced: bool) -> Draft {
     let sources = catalogue.sources();
-    if !forced && sources.superseded.contains(&wanted.digest) {
+    let is_newest = forced || wanted.follows.as_ref() == Some(&sources.digest);
+    if !is_newest && sources.superseded.contains(&wanted.digest) {
         return Draft::Superseded;
     }
     let revision = Revision(catalogue.revision().0 + 1);
@@ -74,10 +75,13 @@ impl<'c> Drafting<'c> {
     fn lanes(&mut self, wanted: &'c [WantedLane], unread: &BTreeSet<String>) {
         let known: BTreeMap<LaneKey<'_>, &LaneEntry> =
             self.catalogue.lanes().map(|entry| (entry.key(), entry)).collect();
+        // Rows that a place has had before, under another schedule or before it went, must not come again.
+        let places: BTreeSet<LaneKey<'_>> = self.catalogue.lanes_ever().map(|entry| entry.key().place()).collect();
         let mut kept: BTreeSet<LaneId> = BTreeSet::new();
         for lane in wanted {
             let old = known.get(&lane.key()).copied();
             kept.extend(old.map(LaneEntry::id));
+            let start = if places.contains(&lane.key().place()) { &Start::Latest } else { &lane.start };
             let same_place = |old: &&LaneEntry| old.place == lane.place && old.rejects == lane.rejects;
             let new = LaneEntry {
                 lane: old.map_or_else(|| self.next_lane(), |old| old.lane),
@@ -91,7 +95,7 @@ impl<'c> Drafting<'c> {
                 settings: lane.settings.clone(),
                 flush: lane.flush,
                 // Where a lane began is history.
-                start: old.map_or_else(|| lane.start.clone(), |old| old.start.clone()),
+                start: old.map_or(start, |old| &old.start).clone(),
                 schedule: lane.schedule,
                 source: lane.source.clone(),
             };

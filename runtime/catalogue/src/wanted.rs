@@ -10,6 +10,9 @@ pub struct Wanted {
     pub unread: BTreeSet<String>,
     /// Of the set of files.
     pub digest: String,
+    /// What was in force when the process that read these files last saw its files in force: if it still is, these
+    /// came after it, whether they were published before or not.
+    pub follows: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,6 +33,7 @@ pub struct WantedLane {
     pub flush: crate::FlushEntry,
     /// Seconds; 0 is live.
     pub schedule: u32,
+    /// Of one whose place is new to the merchant; else it begins where its connector stands.
     pub start: Start,
     pub source: String,
 }
@@ -52,6 +56,13 @@ pub struct LaneKey<'a> {
     merchant: Option<&'a str>,
     identity: &'a str,
     schedule: u32,
+}
+
+impl<'a> LaneKey<'a> {
+    /// Whatever the schedule.
+    pub fn place(self) -> LaneKey<'a> {
+        LaneKey { schedule: 0, ..self }
+    }
 }
 
 impl LaneEntry {

@@ -11,7 +11,7 @@ pub struct Plan {
     pub topics: BTreeMap<String, Vec<String>>,
     /// Topic, and its partitions if they were asked for.
     pub dead_letters: Vec<(String, Option<u32>)>,
-    /// Also if these files were superseded.
+    /// Also if these files were superseded, at the start.
     pub forced: bool,
     /// Lanes that begin elsewhere than where their connector stands, by their place in `wanted.lanes`.
     pub starts: BTreeMap<usize, From>,

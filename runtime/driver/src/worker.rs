@@ -21,6 +21,7 @@ use outflow_api::{
     Cluster, Fault, Membership, MembershipEvent, OffsetRange, RevokeDone, Shard, Source, TopicInfo, TopicPartition,
     Verdict,
 };
+use outflow_catalogue::Wanted;
 use outflow_engine::Settings;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -75,13 +76,15 @@ struct Entrance {
     second: Box<dyn Source>,
     membership: Box<dyn Membership>,
     configuration: Configuration,
+    in_force: Option<String>,
 }
 
 enum News {
     Membership(MembershipEvent),
     /// The topics as they are now, and the logs of all their partitions.
     Topology(Result<(Topology, BTreeMap<TopicPartition, OffsetRange>), Fault>),
-    Published(Result<Published, Fault>),
+    /// The digest of what is in force, if that is what our files say.
+    Published(Result<Option<String>, Fault>),
     Failed(Fault),
 }
 
@@ -94,7 +97,7 @@ impl Worker {
             entrance = self.enter() => entrance?,
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
         };
-        let Entrance { source, second, mut membership, configuration } = entrance;
+        let Entrance { source, second, mut membership, configuration, in_force } = entrance;
         let budget = Budget::new(self.settings.memory_bytes_max);
         let (news, inbox) = mpsc::unbounded_channel();
         let (failed, own_news) = (news.clone(), news.clone());
@@ -130,6 +133,7 @@ impl Worker {
         };
         let office = Office {
             plans: self.plans.clone(),
+            in_force,
             worker: self,
             shared,
             news: own_news,
@@ -190,33 +194,40 @@ impl Worker {
         configuration.wait_for(Default::default()).await?;
         let plan = Arc::clone(&self.plans.borrow());
         let forced = plan.forced;
-        publish(&self.cluster, &configuration, plan, forced).await?;
+        let in_force = publish(&self.cluster, &configuration, plan, None, forced).await?;
         self.status.trouble(None);
-        Ok(Entrance { source, second, membership, configuration })
+        Ok(Entrance { source, second, membership, configuration, in_force })
     }
 }
 
-/// What the files ask for goes into the config log, unless it is there already.
+/// What the files ask for goes into the config log, unless it is there already. Answers the digest of what is in force
+/// now, if that is what these files say.
 async fn publish(
     cluster: &Arc<dyn Cluster>,
     configuration: &Configuration,
     plan: Arc<Plan>,
+    follows: Option<String>,
     forced: bool,
-) -> Result<Published, Fault> {
+) -> Result<Option<String>, Fault> {
     let cluster = Arc::clone(cluster);
     let begin = plan.starts.keys().filter_map(|at| Some((*at, plan.wanted.lanes.get(*at)?)));
     let new = if plan.starts.is_empty() { BTreeSet::new() } else { configuration.catalogue().new_among(begin) };
     let wanted = blocking(move || plan.resolve(cluster.as_ref(), &new)).await?;
-    let published = configuration.publish(wanted, forced).await?;
-    match published {
-        Published::At(revision) => tracing::info!(revision = revision.0, "configuration published"),
-        Published::Nothing => {}
-        Published::Superseded => tracing::warn!(
-            "these files were published before and others since: what is in force stays; `--publish-again` makes them \
-             the newest"
-        ),
+    let digest = wanted.digest.clone();
+    match configuration.publish(Wanted { follows, ..wanted }, forced).await? {
+        Published::At(revision) => {
+            tracing::info!(revision = revision.0, "configuration published");
+            Ok(Some(digest))
+        }
+        Published::Nothing => Ok(Some(configuration.catalogue().digest().to_owned())),
+        Published::Superseded => {
+            tracing::warn!(
+                "these files were published before and others since: what is in force stays; `--publish-again` makes \
+                 them the newest"
+            );
+            Ok(None)
+        }
     }
-    Ok(published)
 }
 
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
@@ -228,6 +239,8 @@ async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T, Fault> + S
 struct Office {
     worker: Worker,
     plans: watch::Receiver<Arc<Plan>>,
+    /// The digest that was in force when our files last were.
+    in_force: Option<String>,
     shared: Shared,
     news: mpsc::UnboundedSender<News>,
     topology: Arc<Topology>,
@@ -349,17 +362,21 @@ impl Office {
     fn publish(&mut self) {
         let (cluster, configuration) = (Arc::clone(&self.worker.cluster), self.shared.configuration.clone());
         let (plan, news) = (Arc::clone(&self.plans.borrow_and_update()), self.news.clone());
+        let follows = self.in_force.clone();
         tokio::spawn(async move {
             // Forced once, at the start: else two workers with different files would outdo each other for ever.
-            let published = publish(&cluster, &configuration, plan, false).await;
+            let published = publish(&cluster, &configuration, plan, follows, false).await;
             let _ = news.send(News::Published(published));
         });
     }
 
-    fn published(&mut self, published: Result<Published, Fault>) {
+    fn published(&mut self, published: Result<Option<String>, Fault>) {
         self.is_unpublished = published.is_err();
         match published {
-            Ok(_) => self.shared.status.trouble(None),
+            Ok(in_force) => {
+                self.in_force = in_force.or(self.in_force.take());
+                self.shared.status.trouble(None);
+            }
             Err(fault) => {
                 tracing::error!(code = fault.code, %fault, "configuration is not published: what is in force stays");
                 self.shared.status.trouble(Some(fault.to_string()));
