@@ -121,8 +121,10 @@ mod tests {
             sql_type: SqlType::parse(sql_type).expect("a type"),
             path: vec![name.to_owned()],
             required: false,
+            hashed: Vec::new(),
         };
-        Model { columns: columns.map(column).into(), unknown: UnknownFields::Ignore, lineage: true }
+        let (columns, skipped) = (columns.map(column).into(), Vec::new());
+        Model { columns, unknown: UnknownFields::Ignore, lineage: true, skipped }
     }
 
     fn told(without: &[&str], hash: &[&str]) -> String {
