@@ -6,7 +6,8 @@ pub trait Cluster: Send + Sync {
     /// Each name's topic; a missing one is a fault that names it.
     fn topics(&self, names: &[String]) -> Result<Vec<TopicInfo>, Fault>;
 
-    /// Creates what is missing of our own topics (journal, ledger, config log) and checks the settings of what is there.
+    /// Creates what is missing of our own topics (journal, ledger, config log), and checks the settings of what is
+    /// there.
     fn prepare(&self) -> Result<(), Fault>;
 
     /// Creates the dead letter topics that are missing: name, and partitions if they were asked for.

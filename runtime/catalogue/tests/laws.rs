@@ -44,7 +44,7 @@ fn lane(merchant: &str, place: &str) -> WantedLane {
 }
 
 fn wanted(digest: &str, lanes: Vec<WantedLane>) -> Wanted {
-    Wanted { connectors: vec![connector("1")], lanes, unread: BTreeSet::new(), digest: digest.into() }
+    Wanted { connectors: vec![connector("1")], lanes, digest: digest.into(), ..Wanted::default() }
 }
 
 #[derive(Default)]

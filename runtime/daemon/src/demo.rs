@@ -53,7 +53,7 @@ pub fn demo(options: &Options) -> Result<(), Box<dyn Error>> {
     let cluster = Arc::new(LocalCluster::open(folder.join("cluster"), SHARDS)?);
     let shop = Shop::open(&cluster, options.events)?;
     println!(
-        "Events of {} merchants, delivered to Parquet in {}: all of them to lake/, and to each of merchants/ its orders",
+        "Events of {} merchants, delivered to Parquet in {}: all of them to lake/, each merchant's orders to merchants/",
         outflow_demo::MERCHANTS,
         folder.display()
     );
@@ -115,7 +115,7 @@ async fn show(
         let made_all = made.get();
         let batches: u64 = summary.connectors.values().map(|connector| connector.batches_visible).sum();
         println!(
-            "{:4} s   {made_all:>10} events made   {visible:>10} rows made visible by this start   {batches:>6} batches{}",
+            "{:4} s   {made_all:>10} events made   {visible:>10} rows visible by this start   {batches:>6} batches{}",
             started.elapsed().as_secs(),
             broken.told(&summary)
         );

@@ -137,7 +137,8 @@ mod tests {
     use std::{fs, path::Path};
 
     const WORKER: &str = "local: { folder: data }\nconfig: [ connector.yaml, merchants/*.yaml ]\n";
-    const CONNECTOR: &str = "connector: orders\ntopics: [ orders ]\nformat: json\nmerchant: { path: [ shop, \"id.new\" ] }\n\
+    const CONNECTOR: &str = "connector: orders\ntopics: [ orders ]\nformat: json\n\
+                             merchant: { path: [ shop, \"id.new\" ] }\n\
                              model:\n  columns:\n    - { name: id, type: BIGINT }\n";
 
     fn published(folder: &Path, merchant: &str) -> (Wanted, Vec<ConfigEntry>) {
@@ -153,7 +154,8 @@ mod tests {
 
     fn only(place: &str) -> String {
         format!(
-            "merchant: 7\ndeliver:\n  - connector: orders\n    only: {{ path: [ event, \"type.of\" ], in: [ paid, made ] }}\n    \
+            "merchant: 7\ndeliver:\n  - connector: orders\n    \
+             only: {{ path: [ event, \"type.of\" ], in: [ paid, made ] }}\n    \
              sink: {{ type: object_store, url: \"{place}\" }}\n"
         )
     }

@@ -18,7 +18,7 @@ pub const MERCHANTS: u32 = 1_000;
 pub const FIRST_MERCHANT: u32 = merchants::FIRST;
 
 /// Connector files of the demo by file name, with `{folder}` where everything goes.
-const CONNECTORS: [(&str, &str); 3] = [
+pub const CONNECTORS: [(&str, &str); 3] = [
     ("orders.yaml", include_str!("../connectors/orders.yaml")),
     ("carts.yaml", include_str!("../connectors/carts.yaml")),
     ("page_views.yaml", include_str!("../connectors/page_views.yaml")),

@@ -8,8 +8,8 @@ use std::{
 };
 use tokio::{sync::Semaphore, time::timeout};
 
-/// Calls to destinations, all lanes together. A thousand destinations that hang must not keep the others waiting: a call
-/// that does not answer soon gives its place back, and who did not answer the last time waits among his like.
+/// Calls to destinations, all lanes together. A thousand destinations that hang must not keep the others waiting: a
+/// call that does not answer soon gives its place back, and who did not answer the last time waits among his like.
 pub(crate) struct Calls {
     healthy: Semaphore,
     doubtful: Semaphore,

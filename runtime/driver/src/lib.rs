@@ -11,6 +11,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `worker` | a process's share of the group: owns shards, hands them over, drains |
+//! | `entrance` | a worker's way into its cluster |
 //! | `plan` | what the files ask for, and its way into the config log |
 //! | `configuration` | the config log as this process knows it |
 //! | `topology` | the topics that are read, as the cluster has them now |
@@ -40,6 +41,7 @@ mod catch_up;
 mod compute;
 mod configuration;
 mod delivery;
+mod entrance;
 mod lanes;
 mod letters;
 mod memory;

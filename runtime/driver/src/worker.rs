@@ -5,12 +5,11 @@ use crate::{
     calls::Calls,
     catch_up::CatchUp,
     compute::Compute,
-    configuration::{Configuration, Published},
+    entrance::{Entrance, blocking, publish},
     lanes::{Lanes, Opener},
     memory::Budget,
     ownership::{self, JournalThread},
     reader::Reader,
-    retry::Waits,
     route::{Field, Router},
     shard::{End, Look, Mail, ShardTask, Shared},
     status::Status,
@@ -21,7 +20,6 @@ use outflow_api::{
     Cluster, Fault, Membership, MembershipEvent, OffsetRange, RevokeDone, Shard, Source, TopicInfo, TopicPartition,
     Verdict,
 };
-use outflow_catalogue::Wanted;
 use outflow_engine::Settings;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -69,15 +67,6 @@ const REPORT_EVERY: Duration = Duration::from_secs(15);
 /// For goodbyes: who does not answer by then is left standing.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 const MEMBERSHIP_POLL: Duration = Duration::from_millis(200);
-
-/// What a worker needs of its cluster.
-struct Entrance {
-    source: Box<dyn Source>,
-    second: Box<dyn Source>,
-    membership: Box<dyn Membership>,
-    configuration: Configuration,
-    in_force: Option<String>,
-}
 
 enum News {
     Membership(MembershipEvent),
@@ -159,80 +148,6 @@ impl Worker {
         }
         result
     }
-
-    /// A cluster that does not answer yet is waited for; one that answers "no" ends the start.
-    async fn enter(&self) -> Result<Entrance, Fault> {
-        let mut waits = Waits::new();
-        loop {
-            let fault = match self.try_to_enter().await {
-                Err(fault) if matches!(fault.verdict, Verdict::Retry { .. }) => fault,
-                result => return result,
-            };
-            tracing::warn!(code = fault.code, %fault, "the cluster does not answer yet: tried again");
-            self.status.trouble(Some(fault.to_string()));
-            tokio::time::sleep(waits.next(&fault)).await;
-        }
-    }
-
-    async fn try_to_enter(&self) -> Result<Entrance, Fault> {
-        let cluster = Arc::clone(&self.cluster);
-        let plan = Arc::clone(&self.plans.borrow());
-        let admitted = blocking(move || {
-            cluster.prepare()?;
-            let names: Vec<String> = plan.topics.keys().cloned().collect();
-            cluster.admit(&names)?;
-            cluster.provide(&plan.dead_letters)?;
-            // A topic that is missing now is somebody's mistake; later it is a change.
-            cluster.topics(&plan.topic_names()).map(drop)
-        });
-        admitted.await?;
-        let cluster = Arc::clone(&self.cluster);
-        let clients =
-            blocking(move || Ok((cluster.source()?, cluster.source()?, cluster.membership()?, cluster.config_log()?)));
-        let (source, second, membership, log) = clients.await?;
-        let configuration = Configuration::start(log);
-        configuration.wait_for(Default::default()).await?;
-        let plan = Arc::clone(&self.plans.borrow());
-        let forced = plan.forced;
-        let in_force = publish(&self.cluster, &configuration, plan, None, forced).await?;
-        self.status.trouble(None);
-        Ok(Entrance { source, second, membership, configuration, in_force })
-    }
-}
-
-/// What the files ask for goes into the config log, unless it is there already. Answers the digest of what is in force
-/// now, if that is what these files say.
-async fn publish(
-    cluster: &Arc<dyn Cluster>,
-    configuration: &Configuration,
-    plan: Arc<Plan>,
-    follows: Option<String>,
-    forced: bool,
-) -> Result<Option<String>, Fault> {
-    let cluster = Arc::clone(cluster);
-    let begin = plan.starts.keys().filter_map(|at| Some((*at, plan.wanted.lanes.get(*at)?)));
-    let new = if plan.starts.is_empty() { BTreeSet::new() } else { configuration.catalogue().new_among(begin) };
-    let wanted = blocking(move || plan.resolve(cluster.as_ref(), &new)).await?;
-    let digest = wanted.digest.clone();
-    match configuration.publish(Wanted { follows, ..wanted }, forced).await? {
-        Published::At(revision) => {
-            tracing::info!(revision = revision.0, "configuration published");
-            Ok(Some(digest))
-        }
-        Published::Nothing => Ok(Some(configuration.catalogue().digest().to_owned())),
-        Published::Superseded => {
-            tracing::warn!(
-                "these files were published before and others since: what is in force stays; `--publish-again` makes \
-                 them the newest"
-            );
-            Ok(None)
-        }
-    }
-}
-
-async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
-    let died = |error| Fault::halt("thread-died", "a blocking call panicked: this is a bug").because(error);
-    tokio::task::spawn_blocking(call).await.unwrap_or_else(|error| Err(died(error)))
 }
 
 /// The worker while it runs.

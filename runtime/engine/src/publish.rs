@@ -188,8 +188,8 @@ impl Engine {
         self.lanes.get_mut(id).expect("just seen").refused.clear();
     }
 
-    /// What its lanes hold is all that they get. Nobody comes any more to what they have taken ahead of a reader that was
-    /// set back.
+    /// What its lanes hold is all that they get. Nobody comes any more to what they have taken ahead of a reader that
+    /// was set back.
     pub(crate) fn retire(&mut self, feed: FeedId) {
         for (partition, next) in
             self.lanes.iter().filter(|(_, lane)| lane.record.feed == feed).flat_map(|(_, lane)| &lane.record.next)

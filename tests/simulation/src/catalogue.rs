@@ -3,8 +3,8 @@ use outflow_api::{FeedId, LaneId, Offset, OffsetRange, Ranges, Revision, TopicPa
 use outflow_engine::{Act, Command, Publication};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The config log: which key belongs to which lane, since which revision each lane is what it is, which feeds there are,
-/// and what operators want to be done once.
+/// The config log: which key belongs to which lane, since which revision each lane is what it is, which feeds there
+/// are, and what operators want to be done once.
 pub struct Catalogue {
     entries: Vec<Entry>,
     /// Of each lane, for life.

@@ -10,8 +10,8 @@ use std::{
 const MERCHANT: u32 = outflow_demo::FIRST_MERCHANT + 9;
 const CONNECTOR: &str = "marketplace";
 
-/// A merchant whose destination is broken on purpose, a file where its folder should be, and mended half way: the others
-/// must not notice, and it must get everything in the end.
+/// A merchant whose destination is broken on purpose, a file where its folder should be, and mended half way: the
+/// others must not notice, and it must get everything in the end.
 pub struct Broken {
     place: PathBuf,
     mend_at: u64,

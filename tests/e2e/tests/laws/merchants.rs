@@ -583,5 +583,5 @@ fn a_schedule_that_changes_loses_and_doubles_nothing() {
     let worker = site.start("worker", &[]);
     chunks.wait_all(FIRST + 1, &his);
     worker.drain();
-    [(FIRST, &steady), (FIRST + 1, &his)].map(|(id, lake)| chunks.wait_all(id, lake));
+    [(FIRST, &steady), (FIRST + 1, &his)].iter().for_each(|(id, lake)| chunks.wait_all(*id, lake));
 }
