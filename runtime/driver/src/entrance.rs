@@ -1,4 +1,4 @@
-//! A worker's way into its cluster: topics and rights looked at, clients made, the config log read, the files published.
+//! A worker's way into its cluster: topics and rights looked at, clients made, the config log read, files published.
 
 use crate::{
     Plan, Worker,

@@ -17,7 +17,7 @@ use crate::{
     topology::Topology,
 };
 use outflow_api::{
-    Cluster, Fault, Membership, MembershipEvent, OffsetRange, RevokeDone, Shard, Source, TopicInfo, TopicPartition,
+    Cluster, Fault, MembershipEvent, OffsetRange, RevokeDone, Shard, TopicInfo, TopicPartition,
     Verdict,
 };
 use outflow_engine::Settings;

@@ -1,8 +1,12 @@
-use outflow_e2e::{Connector, Lake, Site, alone, count, produce};
+use outflow_e2e::{Connector, Lake, Producer, Site, alone, count, produce};
 use outflow_rig::{Kafka, S3, wait_until};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 const DELIVERED: Duration = Duration::from_secs(150);
+const LIVE: Duration = Duration::from_secs(20);
 
 /// Debt of the old place stays the old place's, in the old shape; what comes later goes to the new one.
 #[test]
@@ -69,4 +73,37 @@ fn a_new_column_over_a_kill_doubles_and_loses_nothing() {
     wait_until("all rows", DELIVERED, || lake.count(20_000).rows >= 20_000);
     worker.drain();
     lake.count(20_000).assert_exactly_once(20_000);
+}
+
+/// The worker runs on: what the file says is in force some moments later.
+#[test]
+fn a_changed_connector_is_live_without_a_restart_and_doubles_and_loses_nothing() {
+    let _turn = alone();
+    let kafka = Kafka::shared();
+    kafka.create_topic("changing", 4, &[]);
+    let site = Site::new("changing", kafka);
+    let [old, new] = ["old", "new"].map(|name| Lake::Folder(site.folder().join(name)));
+    let mut connector = Connector::new("changing", "changing", &old);
+    site.configure(&connector);
+    let worker = site.start("worker", &[]);
+    let producer = Producer::start(kafka, "changing", 1_000);
+    wait_until("the first files", DELIVERED, || old.files() > 4);
+    connector.columns.push("{ name: store_id, type: BIGINT }".into());
+    site.configure(&connector);
+    let started = Instant::now();
+    wait_until("a file with the column", LIVE, || old.columns().contains(&"store_id".to_owned()));
+    let column = started.elapsed();
+    connector.sink = Some(new.sink());
+    site.configure(&connector);
+    let started = Instant::now();
+    wait_until("files at the new place", LIVE, || new.files() > 4);
+    println!("a new column is live after {column:?}, a new place after {:?}", started.elapsed());
+    site.write("connectors/changing.yaml", "connector: changing\ntopics: [\n");
+    wait_until("the broken file to be named", LIVE, || worker.log().contains("what is in force stays"));
+    let files = new.files();
+    wait_until("deliveries to go on", LIVE, || new.files() > files + 4);
+    let produced = producer.stop();
+    wait_until("all rows", DELIVERED, || count(&[&old, &new], 0..produced).rows >= produced);
+    worker.drain();
+    count(&[&old, &new], 0..produced).assert_exactly_once(produced);
 }

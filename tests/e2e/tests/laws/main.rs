@@ -1,12 +1,16 @@
 //! Laws of the whole program on real servers. Each takes its turn; `OUTFLOW_KILLS` says how often to kill.
 
+mod arrivals;
 mod change;
 mod chaos;
 mod destination;
 mod fleet;
 mod merchants;
+mod passes;
 mod poison;
 mod recovery;
+mod routing;
+mod shops;
 mod source;
 mod start;
 mod stop;
