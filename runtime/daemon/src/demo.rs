@@ -53,7 +53,7 @@ pub fn demo(options: &Options) -> Result<(), Box<dyn Error>> {
     let cluster = Arc::new(LocalCluster::open(folder.join("cluster"), SHARDS)?);
     let shop = Shop::open(&cluster, options.events)?;
     println!(
-        "Events of {} merchants, delivered to Parquet in {}: all of them to lake/, each merchant's orders to merchants/",
+        "Events of {} merchants, delivered to Parquet in {}: all to lake/, each merchant's orders to merchants/",
         outflow_demo::MERCHANTS,
         folder.display()
     );

@@ -17,8 +17,7 @@ use crate::{
     topology::Topology,
 };
 use outflow_api::{
-    Cluster, Fault, MembershipEvent, OffsetRange, RevokeDone, Shard, TopicInfo, TopicPartition,
-    Verdict,
+    Cluster, Fault, MembershipEvent, OffsetRange, RevokeDone, Shard, TopicInfo, TopicPartition, Verdict,
 };
 use outflow_engine::Settings;
 use std::{
