@@ -6,7 +6,7 @@ use outflow_catalogue::{
     WantedLane, draft,
 };
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 fn connector(shape: &str) -> WantedConnector {
     let entry = ConnectorEntry {
