@@ -162,6 +162,14 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Small files and names: the kernel does it in its memory, in microseconds. A thread for each of ten thousand lanes,
+/// with an allocator's pages of its own, would cost more than they do.
+pub fn briefly<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    if bytes > BRIEF_BYTES_MAX { blocking(work) } else { work() }
+}
+
+const BRIEF_BYTES_MAX: usize = 1 << 20;
+
 /// A file system has no other interface than one that blocks. Nothing is handed to another thread: a call that is cut
 /// off leaves nobody behind who would go on writing.
 pub fn blocking<T>(work: impl FnOnce() -> T) -> T {

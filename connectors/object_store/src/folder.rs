@@ -1,5 +1,5 @@
 use crate::{
-    disk::{Disk, Written, blocking, lock},
+    disk::{Disk, Written, blocking, briefly, lock},
     fault,
     token::Token,
 };
@@ -101,9 +101,10 @@ impl Folder {
     async fn stage_synced(&self, id: BatchId, pieces: Vec<(usize, &Piece)>) -> Result<()> {
         // A repeated call replaces what an earlier one staged.
         lock(&self.synced).remove(&id);
-        let disk = blocking(|| self.disk())?;
+        let disk = briefly(0, || self.disk())?;
         let stage = |(index, piece): &(usize, &Piece)| self.stage(disk, id, *index, piece);
-        let mut written: Written = blocking(|| pieces.iter().map(stage).collect::<Result<_>>())?;
+        let bytes = pieces.iter().map(|(_, piece)| piece.len()).sum();
+        let mut written: Written = briefly(bytes, || pieces.iter().map(stage).collect::<Result<_>>())?;
         let folders = self.up_to_durable(disk, &self.staging());
         written.extend(folders.iter().cloned());
         disk.sync(written).await?;
@@ -130,26 +131,26 @@ impl Folder {
     }
 
     async fn reveal(&self, id: BatchId, token: &Token, rows: &[Option<&Piece>]) -> Result<Vec<CommitOutcome>> {
-        let disk = blocking(|| self.disk())?;
+        let disk = briefly(0, || self.disk())?;
         let targets: Vec<PathBuf> = token.pieces.iter().map(|piece| self.root.join(piece.key(id))).collect();
         let is_synced = lock(&self.synced).contains(&id);
         if !is_synced {
             // Staged by an earlier process, or by a call that was cut off: perhaps in the kernel's memory alone.
             let staged = (0..targets.len()).map(|index| self.staged(id, index));
-            disk.sync(blocking(|| staged.filter(|staged| staged.exists()).collect())).await?;
+            disk.sync(briefly(0, || staged.filter(|staged| staged.exists()).collect())).await?;
         }
         let linked = |index: usize| self.link(disk, &self.staged(id, index), &targets[index]);
-        let mut outcomes: Vec<_> = blocking(|| (0..targets.len()).map(linked).collect());
+        let mut outcomes: Vec<_> = briefly(0, || (0..targets.len()).map(linked).collect());
         let lacks = |index: &usize| matches!(outcomes[*index], Ok(None));
         let again: Vec<usize> = (0..targets.len()).filter(lacks).filter(|index| rows[*index].is_some()).collect();
         if !again.is_empty() {
             self.stage_synced(id, again.iter().filter_map(|index| Some((*index, rows[*index]?))).collect()).await?;
-            blocking(|| again.iter().for_each(|index| outcomes[*index] = linked(*index)));
+            briefly(0, || again.iter().for_each(|index| outcomes[*index] = linked(*index)));
         }
         let is_there = |(index, outcome): (usize, &Result<_>)| matches!(outcome, Ok(Some(_))).then_some(index);
         let there: Vec<usize> = outcomes.iter().enumerate().filter_map(is_there).collect();
         self.sync_links(disk, there.iter().map(|index| targets[*index].as_path())).await?;
-        blocking(|| there.iter().try_for_each(|index| remove(&self.staged(id, *index))))?;
+        briefly(0, || there.iter().try_for_each(|index| remove(&self.staged(id, *index))))?;
         let outcomes = outcomes.into_iter().map(|outcome| Ok(outcome?.unwrap_or(CommitOutcome::NeedsRows)));
         let outcomes = outcomes.collect::<Result<_>>()?;
         lock(&self.synced).remove(&id);
