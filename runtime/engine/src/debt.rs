@@ -132,7 +132,7 @@ impl Engine {
         out.push(Action::ReadDebt { batch, partition, range, by, spent });
     }
 
-    /// The first owed range of a partition, as far as the reader has seen the log; runs come behind the lane's debt.
+    /// The first owed range of a partition, as far as the reader has seen the log; runs come behind what else is owed.
     pub(crate) fn debt_to_read(&self, lane: &Lane) -> Option<Debt> {
         let feed = lane.record.feed;
         let readable = |partition: &TopicPartition, range: Option<OffsetRange>| {

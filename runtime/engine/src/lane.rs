@@ -246,8 +246,7 @@ impl Lane {
         }
     }
 
-    /// Made anew if it was thought to be over. One entry of the config log may ask for several, by different
-    /// definitions.
+    /// Made anew if it was thought to be over. One entry of the config log may ask for several, by different revisions.
     pub fn run(&mut self, id: Revision, by: Revision) -> &mut Run {
         let runs = &mut self.record.runs;
         let at = runs.binary_search_by_key(&(id, by), |run| (run.id, run.by)).unwrap_or_else(|at| {
