@@ -1,9 +1,11 @@
 //! The laws of a [`ConfigLog`], for every implementation. Each takes a log to which nobody has ever published:
 //!
-//! ```ignore
-//! for (name, law) in outflow_conformance::config_log::laws() {
-//!     println!("{name}");
-//!     law(&Fresh::new());
+//! ```no_run
+//! fn keeps_the_laws(harness: &dyn outflow_conformance::config_log::Harness) {
+//!     for (name, law) in outflow_conformance::config_log::laws() {
+//!         println!("{name}");
+//!         law(harness);
+//!     }
 //! }
 //! ```
 //! A law that does not hold panics.

@@ -1,9 +1,11 @@
 //! The laws of a [`Journal`], for every implementation: the simulator's, the local one, Kafka.
 //!
-//! ```ignore
-//! for (name, law) in outflow_conformance::journal::laws() {
-//!     println!("{name}");
-//!     law(&harness);
+//! ```no_run
+//! fn keeps_the_laws(harness: &dyn outflow_conformance::journal::Harness) {
+//!     for (name, law) in outflow_conformance::journal::laws() {
+//!         println!("{name}");
+//!         law(harness);
+//!     }
 //! }
 //! ```
 //! A law that does not hold panics. Each takes a shard of its own, so they may run at the same time.
