@@ -147,7 +147,7 @@ fn farewell(folder: &Path, status: &Status) {
     );
     println!(
         "  duckdb -c \"SELECT count(*) FROM read_parquet('{}/merchants/1001/*.parquet')\"   # one merchant's",
-        lake.display()
+        folder.display()
     );
     println!("\nHow it was configured: {}", folder.join("outflow.yaml").display());
 }
