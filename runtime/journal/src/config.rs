@@ -19,6 +19,8 @@ use bytes::Bytes;
 use outflow_api::{Blame, ConfigEntry, ConfigRevision, Fault, Revision, Verdict};
 use std::{collections::HashSet, fmt, iter};
 
+/// What one `read` of a config log answers, in bytes, unless a single revision is larger.
+pub const READ_BYTES: usize = 8 << 20;
 /// Of markers and barriers.
 const VERSION: u8 = 1;
 /// First bytes of an entry's value; another form of content gets another number.

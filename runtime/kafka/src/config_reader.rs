@@ -4,7 +4,7 @@ use crate::{
     topics::{LIMIT, Topics},
 };
 use outflow_api::{ConfigRevision, Fault, Offset, Verdict};
-use outflow_journal::config::Replay;
+use outflow_journal::config::{READ_BYTES, Replay};
 use rdkafka::{
     Message, Offset as Place, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -17,8 +17,6 @@ pub(crate) const PARTITION: u32 = 0;
 /// Without any record: a broker may come back meanwhile.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(100);
-/// What one `read` answers, unless a single revision is larger.
-const READ_BYTES: usize = 8 << 20;
 
 /// Reads what is committed, from the log's start on.
 pub(crate) struct ConfigReader {

@@ -6,7 +6,7 @@ use crate::{
     wire::Take,
 };
 use outflow_api::{ConfigLog, ConfigRevision, Fault, Publication};
-use outflow_journal::config::{self, Replay};
+use outflow_journal::config::{self, READ_BYTES, Replay};
 use std::{
     fs::File,
     os::unix::fs::FileExt,
@@ -18,8 +18,6 @@ use std::{
 const VERSION: u8 = 1;
 /// Publications of other processes wake nobody here, so we look.
 const LOOK: Duration = Duration::from_millis(50);
-/// What one `read` answers, unless a single revision is larger.
-const READ_BYTES: usize = 8 << 20;
 
 /// A file of revisions, one frame each, oldest first. Publishers hold the lock file beside it.
 pub(crate) struct LocalConfigLog {
