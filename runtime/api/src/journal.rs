@@ -1,6 +1,6 @@
 use crate::{
-    BatchId, Fault, FeedId, Generation, Incarnation, LaneId, Offset, OffsetRange, Ranges, Revision, TopicPartition,
-    Track,
+    BatchId, Fault, FeedId, Generation, Incarnation, LaneId, Offset, OffsetRange, Pins, Ranges, Revision,
+    TopicPartition, Track,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -14,7 +14,8 @@ pub struct LaneRecord {
     pub next: BTreeMap<TopicPartition, Offset>,
     /// Still to be delivered; open-ended while the lane is not live.
     pub owed: BTreeMap<TopicPartition, Ranges>,
-    /// Deliveries of explicit ranges beside the live one, oldest first.
+    /// Explicit ranges by other definitions than those of their own offsets: what is owed and was mended, and deliveries
+    /// beside the live one. Rising.
     pub runs: Vec<Run>,
     /// Decided and not yet known to be visible: at most one.
     pub pending: Option<Pending>,
@@ -37,18 +38,19 @@ impl LaneRecord {
             && self.next.iter().all(passed)
     }
 
+    /// Of the live stream, mended or not.
     pub fn owes(&self, partition: TopicPartition, offset: Offset) -> bool {
-        self.owed.get(&partition).is_some_and(|owed| owed.contains(offset))
+        let mended = self.runs.iter().filter(|run| run.id.is_none()).map(|run| &run.owed);
+        mended.chain([&self.owed]).any(|owed| owed.get(&partition).is_some_and(|owed| owed.contains(offset)))
     }
 }
 
-/// Explicit offset ranges, to be delivered to a lane under one set of definitions (P32).
+/// Explicit offset ranges, to be delivered to a lane by definitions that are named (P21, P32).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Run {
-    /// Of the entry of the config log that asked for it.
-    pub id: Revision,
-    /// The definitions that route all its rows, whatever held at their offsets.
-    pub by: Revision,
+    /// Of the entry of the config log that asked for it; `None`: rows of the live stream that were mended.
+    pub id: Option<Revision>,
+    pub by: Pins,
     pub owed: BTreeMap<TopicPartition, Ranges>,
     /// As the lane's own.
     pub spent: BTreeMap<TopicPartition, Vec<Offset>>,
@@ -70,10 +72,11 @@ pub struct Pending {
     /// What the sink's `prepare` answered: all that `commit` needs.
     pub token: Bytes,
     pub covers: BTreeMap<TopicPartition, OffsetRange>,
-    /// The lane's own version: what the rows were decoded and routed by.
+    /// The lane's own version: what the rows were decoded by.
     pub version: Revision,
-    /// Of which run, and which definitions route it; `None`: each row those of its own offset.
-    pub run: Option<(Revision, Revision)>,
+    /// `None`: of the live stream.
+    pub run: Option<Revision>,
+    pub by: Pins,
     /// Rows within `covers` that went to the dead letters.
     pub rejected: BTreeMap<TopicPartition, Vec<Offset>>,
     pub rows: u64,

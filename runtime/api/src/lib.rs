@@ -14,6 +14,7 @@ mod decoder;
 mod fault;
 mod journal;
 mod model;
+mod pins;
 mod position;
 mod ranges;
 mod record;
@@ -31,6 +32,7 @@ pub use journal::{
     RevisionRecord, Run, Transaction,
 };
 pub use model::{Column, FilterError, Model, UnknownFields};
+pub use pins::{Pin, Pins};
 pub use position::{FeedId, Offset, OffsetRange, TopicId, TopicPartition, Track};
 pub use ranges::Ranges;
 pub use record::{Headers, RecordBlock, RecordView, RowSlice, Rows};

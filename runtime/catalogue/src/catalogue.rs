@@ -232,12 +232,13 @@ impl Catalogue {
         self.lanes.get(&id).is_some_and(|history| history.newest().is_none())
     }
 
-    /// The lane as rows of this version need it: pinned where it says what and where, today's where it says how.
+    /// The lane as rows of this version need it: pinned where it says what and where, today's where it says how. A
+    /// version may be the connector's own, of a time when the lane was gone.
     pub fn definition(&self, id: LaneId, version: Revision) -> Option<Definition> {
         let history = self.lanes.get(&id)?;
-        let (pinned, last) = (history.at(version)?, history.last_known()?);
+        let (pinned, last) = (history.last_at(version)?, history.last_known()?);
         let routes = self.connectors.get(pinned.connector.as_str())?;
-        let (shape, today) = (routes.entries.at(version)?, routes.entries.last_known()?);
+        let (shape, today) = (routes.entries.last_at(version)?, routes.entries.last_known()?);
         let lane = LaneEntry { settings: last.settings.clone(), flush: last.flush, ..pinned.clone() };
         let connector = ConnectorEntry {
             dead_letters: today.dead_letters.clone(),

@@ -21,6 +21,11 @@ impl<T> History<T> {
         self.0.iter().rev().find(|(from, _)| *from <= revision).and_then(|(_, value)| value.as_ref())
     }
 
+    /// At this revision, or when it was there last before.
+    pub fn last_at(&self, revision: Revision) -> Option<&T> {
+        self.0.iter().rev().filter(|(from, _)| *from <= revision).find_map(|(_, value)| value.as_ref())
+    }
+
     pub fn newest(&self) -> Option<&T> {
         self.0.last().and_then(|(_, value)| value.as_ref())
     }

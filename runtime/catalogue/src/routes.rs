@@ -3,7 +3,7 @@ use crate::{
     entry::{Revision64, unreadable},
     history::History,
 };
-use outflow_api::{Fault, FeedId, LaneId, Revision};
+use outflow_api::{Fault, FeedId, LaneId, Pin, Revision};
 use serde::Deserialize;
 use std::{collections::HashMap, sync::Arc};
 
@@ -57,9 +57,11 @@ impl Only {
 }
 
 impl Assigned {
-    /// The lane's own version at this revision, if it was there, and which rows it takes.
-    pub fn at(&self, revision: Revision) -> Option<(Revision, Option<&Only>)> {
-        let version = self.versions.at(revision)?;
+    /// If the lane was there: its own version in this shape, and which rows it takes. Of a lane that is gone by then the
+    /// shape that it had last: what it owes must not get lost.
+    pub fn at(&self, pin: Pin) -> Option<(Revision, Option<&Only>)> {
+        let own = self.versions.at(pin.whose)?;
+        let version = self.versions.last_at(pin.shape).unwrap_or(own);
         Some((Revision(version.number), version.only.as_deref()))
     }
 }
@@ -72,6 +74,12 @@ impl ConnectorRoutes {
 
     pub fn entry(&self, revision: Revision) -> Option<&ConnectorEntry> {
         self.entries.at(revision)
+    }
+
+    /// The connector's own version in this shape, or in its last one if it is gone by then.
+    pub fn version(&self, pin: Pin) -> Option<Revision> {
+        let own = self.entries.at(pin.whose)?;
+        Some(Revision(self.entries.last_at(pin.shape).unwrap_or(own).version))
     }
 
     pub fn newest(&self) -> Option<&ConnectorEntry> {

@@ -1,6 +1,6 @@
 //! What is wanted becomes revisions, and revisions answer whose a row is, at every one of them.
 
-use outflow_api::{ConfigRevision, FeedId, LaneId, Offset, Revision, TopicId, TopicPartition};
+use outflow_api::{ConfigRevision, FeedId, LaneId, Offset, Pin, Revision, TopicId, TopicPartition};
 use outflow_catalogue::{
     Catalogue, ConnectorEntry, Draft, FlushEntry, MerchantKey, Start, Topic, Unknown, Wanted, WantedConnector,
     WantedLane, draft,
@@ -70,7 +70,8 @@ impl Log {
         let routes = self.catalogue.routes("orders")?;
         let version = routes.entry(Revision(revision))?.version;
         let own = routes.merchant(merchant.as_bytes()).iter();
-        let mut there = own.filter_map(|lane| Some((lane.lane.0, lane.at(Revision(revision))?.0.0.max(version))));
+        let mut there =
+            own.filter_map(|lane| Some((lane.lane.0, lane.at(Pin::to(Revision(revision)))?.0.0.max(version))));
         let found = there.next();
         assert!(there.next().is_none(), "one delivery of each merchant is configured here");
         found
@@ -129,6 +130,27 @@ fn new_credentials_and_limits_are_no_new_version_and_another_shape_is_one_for_al
     assert_eq!(log.owner("m", 3), Some((1, 3)));
     let shape = |version| log.catalogue.definition(LaneId(1), Revision(version)).expect("published").connector.shape;
     assert_eq!((shape(1), shape(3)), (json!("1"), json!("2")), "what a row becomes is pinned");
+}
+
+#[test]
+fn a_row_that_is_read_again_is_whose_it_was_and_takes_the_shape_that_is_asked_for() {
+    let mut log = Log::default();
+    log.publish(&wanted("a", vec![lane("m", "x"), lane("n", "y")]));
+    let only = json!({ "at": "x", "only": { "path": ["type"], "in": ["paid"] } }).to_string();
+    log.publish(&wanted("b", vec![WantedLane { place: only.into(), ..lane("m", "x") }]));
+    let reshaped = Wanted { connectors: vec![connector("2")], ..wanted("c", vec![lane("o", "z")]) };
+    log.publish(&reshaped);
+    let routes = log.catalogue.routes("orders").expect("published");
+    let at = |merchant: &str, whose, shape| {
+        let pin = Pin { whose: Revision(whose), shape: Revision(shape) };
+        let (version, only) = routes.merchant(merchant.as_bytes()).first()?.at(pin)?;
+        Some((version.0, only.is_some(), routes.version(pin)?.0))
+    };
+    assert_eq!((at("m", 1, 1), at("m", 1, 2)), (Some((1, false, 1)), Some((2, true, 1))), "its filter is shape");
+    assert_eq!((at("n", 1, 2), at("n", 2, 2)), (Some((1, false, 1)), None), "a lane that is gone keeps its last shape");
+    assert_eq!((at("n", 1, 3), at("o", 1, 3)), (Some((1, false, 3)), None), "who came later has nothing of it");
+    let definition = log.catalogue.definition(LaneId(2), Revision(3)).expect("the connector is of a later version");
+    assert_eq!((definition.lane.identity.as_str(), definition.connector.shape), ("y", json!("2")));
 }
 
 #[test]

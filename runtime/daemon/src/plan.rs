@@ -131,7 +131,7 @@ fn from(start: &Start) -> Option<From> {
 
 #[cfg(test)]
 mod tests {
-    use outflow_api::{ConfigEntry, ConfigRevision, LaneId, Revision};
+    use outflow_api::{ConfigEntry, ConfigRevision, LaneId, Pin, Revision};
     use outflow_catalogue::{Catalogue, Draft, Only, Wanted, draft};
     use outflow_config::{Loader, SystemEnvironment};
     use std::{fs, path::Path};
@@ -168,7 +168,7 @@ mod tests {
         catalogue.apply(&ConfigRevision { revision: Revision(1), entries }).expect("our own revision");
         let routes = catalogue.routes("orders").expect("just published");
         let lanes = routes.merchant(b"7");
-        let (_, wanted) = lanes[0].at(Revision(1)).expect("just published");
+        let (_, wanted) = lanes[0].at(Pin::to(Revision(1))).expect("just published");
         let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(wanted, Some(&Only { path: names(&["event", "type.of"]), values: names(&["made", "paid"]) }));
         assert_eq!((lanes.len(), lanes[0].lane), (1, LaneId(1)));

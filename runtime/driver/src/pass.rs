@@ -6,15 +6,14 @@ use crate::{
     memory::Budget,
     rows::{Kept, Waiting},
 };
-use outflow_api::{LaneId, Offset, OffsetRange, Revision, TopicPartition};
+use outflow_api::{LaneId, Offset, OffsetRange, Pins, Revision, TopicPartition};
 use std::collections::BTreeMap;
 
 /// Rows of one lane in one partition, to be read again.
 pub(crate) struct Want {
     pub lane: LaneId,
     pub range: OffsetRange,
-    /// What routes the rows; `None`: the definitions of each row's own offset.
-    pub by: Option<Revision>,
+    pub by: Pins,
     /// Only rows of this version of the lane, as a decided batch has; else those of the first version that is met.
     pub version: Option<Revision>,
     pub rows_max: u64,
@@ -37,7 +36,7 @@ pub(crate) struct Found {
 }
 
 impl Want {
-    pub fn new(lane: LaneId, range: OffsetRange, by: Option<Revision>) -> Want {
+    pub fn new(lane: LaneId, range: OffsetRange, by: Pins) -> Want {
         let (found, next) = (Waiting::default(), range.start);
         let (rows_max, bytes_max) = (u64::MAX, u64::MAX);
         let (is_full, is_decided) = (false, false);
@@ -58,7 +57,7 @@ impl Want {
     }
 
     /// The rows of a decided batch.
-    pub fn decided(lane: LaneId, range: OffsetRange, by: Option<Revision>, version: Revision) -> Want {
+    pub fn decided(lane: LaneId, range: OffsetRange, by: Pins, version: Revision) -> Want {
         Want { version: Some(version), is_decided: true, ..Want::new(lane, range, by) }
     }
 

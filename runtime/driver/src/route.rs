@@ -1,6 +1,6 @@
-//! Whose are these rows? By the definitions of each row's own offset, or by those of a run.
+//! Whose are these rows? By the definitions of each row's own offset, or by those that are named.
 
-use outflow_api::{FeedId, LaneId, RecordBlock, RecordView, Revision};
+use outflow_api::{FeedId, LaneId, Pin, RecordBlock, RecordView, Revision};
 use outflow_catalogue::{Assigned, Catalogue, ConnectorRoutes, MerchantKey, Only, Unknown};
 use std::{
     borrow::Cow,
@@ -59,23 +59,16 @@ impl Router {
         made
     }
 
-    /// Adds the rows of `rows`, all of which follow the definitions of one revision.
-    pub fn route(
-        &self,
-        catalogue: &Catalogue,
-        revision: Revision,
-        block: &RecordBlock,
-        rows: Range<usize>,
-        shares: &mut Shares,
-    ) {
+    /// Adds the rows of `rows`, all of which follow the same definitions.
+    pub fn route(&self, catalogue: &Catalogue, pin: Pin, block: &RecordBlock, rows: Range<usize>, shares: &mut Shares) {
         if rows.is_empty() {
             return;
         }
-        for (routes, entry) in catalogue.readers(block.partition().topic, revision) {
-            let version = Revision(entry.version);
+        for (routes, entry) in catalogue.readers(block.partition().topic, pin.whose) {
+            let version = routes.version(pin).unwrap_or(Revision(entry.version));
             let mut unclaimed = 0;
             match &entry.merchant {
-                None => shares.all(routes.own(), revision, version, &rows),
+                None => shares.all(routes.own(), pin, version, &rows),
                 Some(key) => {
                     let field = match key {
                         MerchantKey::Path(path) => Some(self.field(path)),
@@ -85,13 +78,13 @@ impl Router {
                         let record = block.get(row);
                         let merchant = merchant_of(&record, key, field.as_deref());
                         let claimed = merchant.is_some_and(|merchant| {
-                            self.claim(routes, &merchant, (revision, version), &record, row, shares)
+                            self.claim(routes, &merchant, (pin, version), &record, row, shares)
                         });
                         if !claimed {
                             unclaimed += 1;
                             if entry.unknown != Unknown::Drop {
                                 for lane in routes.own() {
-                                    shares.one(lane, revision, version, row);
+                                    shares.one(lane, pin, version, row);
                                 }
                             }
                         }
@@ -106,17 +99,17 @@ impl Router {
         &self,
         routes: &ConnectorRoutes,
         merchant: &[u8],
-        (revision, version): (Revision, Revision),
+        (pin, version): (Pin, Revision),
         record: &RecordView<'_>,
         row: usize,
         shares: &mut Shares,
     ) -> bool {
         let mut claimed = false;
         for lane in routes.merchant(merchant) {
-            let Some((_, only)) = lane.at(revision) else { continue };
+            let Some((_, only)) = lane.at(pin) else { continue };
             claimed = true;
             if only.is_none_or(|only| self.is_wanted(only, record)) {
-                shares.one(lane, revision, version, row);
+                shares.one(lane, pin, version, row);
             }
         }
         claimed
@@ -140,8 +133,8 @@ fn merchant_of<'r>(record: &RecordView<'r>, key: &MerchantKey, field: Option<&dy
 }
 
 impl Shares {
-    fn share(&mut self, lane: &Assigned, revision: Revision, connector: Revision) -> Option<&mut Share> {
-        let (own, _) = lane.at(revision)?;
+    fn share(&mut self, lane: &Assigned, pin: Pin, connector: Revision) -> Option<&mut Share> {
+        let (own, _) = lane.at(pin)?;
         let version = own.max(connector);
         let at = *self.at.entry((lane.lane, version)).or_insert_with(|| {
             let (lane, feed) = (lane.lane, lane.feed);
@@ -151,17 +144,17 @@ impl Shares {
         Some(&mut self.lanes[at])
     }
 
-    fn one(&mut self, lane: &Assigned, revision: Revision, connector: Revision, row: usize) {
-        if let Some(share) = self.share(lane, revision, connector)
+    fn one(&mut self, lane: &Assigned, pin: Pin, connector: Revision, row: usize) {
+        if let Some(share) = self.share(lane, pin, connector)
             && let Taking::Some(rows) = &mut share.rows
         {
             rows.push(row as u32);
         }
     }
 
-    fn all(&mut self, lanes: &[Assigned], revision: Revision, connector: Revision, rows: &Range<usize>) {
+    fn all(&mut self, lanes: &[Assigned], pin: Pin, connector: Revision, rows: &Range<usize>) {
         for lane in lanes {
-            let Some(share) = self.share(lane, revision, connector) else { continue };
+            let Some(share) = self.share(lane, pin, connector) else { continue };
             match &mut share.rows {
                 Taking::Some(none) if none.is_empty() => share.rows = Taking::All(rows.clone()),
                 // The next revision changed nothing for this lane.
@@ -211,5 +204,84 @@ impl Taking {
             Taking::Some(rows) => (0..0, rows.as_slice()),
         };
         all.chain(some.iter().map(|row| *row as usize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use outflow_api::{Offset, Pins, TopicId, TopicPartition};
+    use outflow_catalogue::{
+        ConnectorEntry, Draft, FlushEntry, Start, Topic, Wanted, WantedConnector, WantedLane, draft,
+    };
+    use std::collections::BTreeMap;
+
+    const FLUSH: FlushEntry = FlushEntry { rows: 1, bytes: 1, age_ms: 1 };
+
+    struct Whole;
+
+    impl Field for Whole {
+        fn find<'v>(&self, value: &'v [u8]) -> Option<Cow<'v, [u8]>> {
+            Some(Cow::Borrowed(value))
+        }
+    }
+
+    fn publish(catalogue: &mut Catalogue, merchant: MerchantKey, place: &str) {
+        let entry = ConnectorEntry {
+            version: 0,
+            topics: vec![Topic::new("orders", TopicId(7))],
+            shape: serde_json::json!(1),
+            merchant: Some(merchant),
+            unknown: Unknown::Drop,
+            feeds: BTreeMap::new(),
+            flush: FLUSH,
+            dead_letters: None,
+            reject_percent_max: 100,
+            paused: false,
+        };
+        let lane = |merchant: &str| WantedLane {
+            connector: "orders".into(),
+            merchant: Some(merchant.into()),
+            rejects: false,
+            identity: merchant.into(),
+            place: place.into(),
+            settings: "{}".into(),
+            flush: FLUSH,
+            schedule: 0,
+            start: Start::Latest,
+            source: String::new(),
+        };
+        let connectors = vec![WantedConnector { name: "orders".into(), entry }];
+        let wanted = Wanted { connectors, lanes: vec![lane("m"), lane("n")], ..Wanted::default() };
+        let Draft::Publish(revision) = draft(catalogue, &wanted, true) else { unreachable!("it is new") };
+        catalogue.apply(&revision).expect("what was drafted can be applied");
+    }
+
+    #[test]
+    fn a_mended_row_is_whose_it_is_at_its_own_offset_and_is_filtered_by_the_newest_filter() {
+        let mut catalogue = Catalogue::default();
+        publish(&mut catalogue, MerchantKey::Key, "{}");
+        publish(&mut catalogue, MerchantKey::Header("shop".into()), r#"{"only":{"path":["type"],"in":["paid"]}}"#);
+        let partition = TopicPartition { topic: TopicId(7), partition: 0 };
+        let mut block = RecordBlock::new(partition);
+        // By its key each row is another lane's than by its header.
+        let rows = [("m", "n", "paid"), ("n", "m", "paid"), ("m", "n", "made"), ("n", "m", "made")];
+        for (offset, (key, shop, value)) in (0..).zip(rows) {
+            let headers = [("shop", Some(shop.as_bytes()))];
+            block.push(Offset(offset), 0, Some(key.as_bytes()), Some(value.as_bytes()), headers);
+        }
+        let router = Router::new(|_| Arc::new(Whole));
+        let routed = |by: Pins| {
+            let mut shares = Shares::default();
+            router.route(&catalogue, by.at(Revision(1)), &block, 0..4, &mut shares);
+            let share = |share: &Share| (share.lane.0, share.version.0, share.rows.iter().collect::<Vec<_>>());
+            let mut routed: Vec<_> = shares.lanes.iter().map(share).collect();
+            routed.sort_unstable();
+            routed
+        };
+        assert_eq!(routed(Pins::OWN_OFFSETS), [(1, 1, vec![0, 2]), (2, 1, vec![1, 3])]);
+        assert_eq!(routed(Pins::OWN_OFFSETS.reshaped(Revision(2))), [(1, 2, vec![0]), (2, 2, vec![1])]);
+        assert_eq!(routed(Pins::to(Revision(2))), [(1, 2, vec![1]), (2, 2, vec![0])]);
+        assert_eq!(routed(Pins::to(Revision(1)).reshaped(Revision(2))), [(1, 2, vec![0]), (2, 2, vec![1])]);
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 use outflow_api::{
     AppendOutcome, BatchId, CommitOutcome, CommitPermit, DeadLetter, Encoded, Fault, FeedId, LaneId, Offset,
-    OffsetRange, Pending, Prepared, RecordBlock, Revision, Shard, SourceEvent, SweepScope, TopicPartition, Track,
+    OffsetRange, Pending, Pins, Prepared, RecordBlock, Revision, Shard, SourceEvent, SweepScope, TopicPartition, Track,
 };
 use outflow_engine::{
     Action, BatchSpec, DebtRead, Decision, Engine, Event, Journaled, PreparedBatch, Reason, Revealed, Stop, Taken,

@@ -1,7 +1,7 @@
 use crate::Reason;
 use outflow_api::{
-    BatchId, CommitPermit, Generation, LaneId, Offset, OffsetRange, Pending, Prepared, Revision, TopicPartition, Track,
-    Transaction,
+    BatchId, CommitPermit, Generation, LaneId, Offset, OffsetRange, Pending, Pins, Prepared, Revision, TopicPartition,
+    Track, Transaction,
 };
 use std::collections::BTreeMap;
 
@@ -19,14 +19,7 @@ pub enum Action {
     Reveal { permit: CommitPermit, pending: Pending, read_rows: bool },
     /// Read again what the lane owes; stop where the lane's version changes, or where a batch is full. Rows in `spent`
     /// are rejected ones whose dead letters are out.
-    ReadDebt {
-        batch: BatchId,
-        partition: TopicPartition,
-        range: OffsetRange,
-        /// The definitions that route these rows; `None`: each row those of its own offset.
-        by: Option<Revision>,
-        spent: Vec<Offset>,
-    },
+    ReadDebt { batch: BatchId, partition: TopicPartition, range: OffsetRange, by: Pins, spent: Vec<Offset> },
     /// Prepared and never to be decided.
     Abort { lane: LaneId, prepared: Prepared },
     /// Drop the lane's open rows: it owes them now.

@@ -125,11 +125,7 @@ impl Engine {
         let covers = BTreeMap::from([(partition, range)]);
         lane.slot = Some(Batch { stage: Stage::Reading(batch), rows, version: Default::default(), covers });
         lane.debt_was_last = true;
-        let by = match rows {
-            Rows::Run { by, .. } => Some(by),
-            Rows::Live | Rows::Debt => None,
-        };
-        out.push(Action::ReadDebt { batch, partition, range, by, spent });
+        out.push(Action::ReadDebt { batch, partition, range, by: rows.by(), spent });
     }
 
     /// The first owed range of a partition, as far as the reader has seen the log; runs come behind what else is owed.

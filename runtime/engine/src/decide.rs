@@ -146,16 +146,14 @@ impl Lane {
         assert!(self.record.pending.is_none(), "at most one batch is decided and not revealed");
         let id = ready.prepared.id;
         let spent = self.spent_in(rows, &covers);
-        let run = match rows {
-            Rows::Run { id, by } => Some((id, by)),
-            Rows::Live | Rows::Debt => None,
-        };
+        let (run, by) = (rows.run(), rows.by());
         self.record.pending = Some(Pending {
             id,
             token: ready.prepared.token.clone(),
             covers: covers.clone(),
             version,
             run,
+            by,
             rejected: ready.rejected.clone(),
             rows: ready.rows,
             rows_hash: ready.rows_hash,
@@ -167,7 +165,7 @@ impl Lane {
             event: LedgerEvent::Decided {
                 covers: covers.clone(),
                 version,
-                run: run.map(|(id, _)| id),
+                run,
                 rows: ready.rows,
                 rejected,
                 rows_hash: ready.rows_hash,

@@ -7,7 +7,7 @@ use crate::{
     revision::Revisions,
 };
 use outflow_api::{
-    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, Offset, OffsetRange, Pending, Ranges, Revision,
+    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, Offset, OffsetRange, Pending, Pins, Ranges, Revision,
     TopicPartition, Track,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -151,12 +151,12 @@ impl Engine {
         self.revisions.applied
     }
 
-    /// The oldest revision that rows may still be routed by, those of runs included.
+    /// The oldest revision that rows may still be routed or shaped by, those of runs included.
     pub fn oldest_revision(&self) -> Option<Revision> {
         let records = self.lanes.iter().map(|(_, lane)| &lane.record);
         let by = records.flat_map(|record| {
-            let pending = record.pending.as_ref().and_then(|pending| pending.run).map(|(_, by)| by);
-            record.runs.iter().map(|run| run.by).chain(pending)
+            let pending = record.pending.as_ref().map(|pending| pending.by);
+            record.runs.iter().map(|run| run.by).chain(pending).filter_map(Pins::oldest)
         });
         by.chain(self.revisions.oldest()).min()
     }
@@ -218,7 +218,7 @@ impl Engine {
             is_behind: lane.is_behind(),
             owed: owed.sum(),
             owed_from,
-            runs: record.runs.len(),
+            runs: record.runs.iter().filter(|run| run.id.is_some()).count(),
             pending: record.pending.as_ref().map(|pending| pending.id),
             parked: record.parked.as_ref().map(|parked| (parked.code.clone(), parked.hint.clone())),
             is_held: record.parked.as_ref().is_some_and(|parked| parked.held),

@@ -93,7 +93,7 @@ pub enum Act {
     /// Nothing is delivered until `Resume`; what comes is owed.
     Pause,
     Resume,
-    /// What is owed and not decided follows the newest definitions from here on (P21).
+    /// What is owed and not decided becomes what the newest definitions say (P21); whose it is stays as it is.
     Mend,
     /// What is owed is owed no more, and runs end: the lane goes on with what comes.
     Skip,

@@ -1,6 +1,7 @@
 use crate::{FlushLimits, Taken};
 use outflow_api::{
-    BatchId, FeedId, LaneRecord, LedgerRow, Offset, OffsetRange, Prepared, Ranges, Revision, Run, TopicPartition,
+    BatchId, FeedId, LaneRecord, LedgerRow, Offset, OffsetRange, Pending, Pins, Prepared, Ranges, Revision, Run,
+    TopicPartition,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -52,8 +53,32 @@ pub(crate) enum Rows {
     Live,
     /// What is owed of the live stream, each row by the definitions of its own offset.
     Debt,
-    /// Of a run, all by the same definitions.
-    Run { id: Revision, by: Revision },
+    /// Of a run, or (`None`) owed of the live stream and mended.
+    Run { id: Option<Revision>, by: Pins },
+}
+
+impl Rows {
+    /// Those of a decided batch, should they have to be delivered by another one.
+    pub fn of(pending: &Pending) -> Rows {
+        match (pending.run, pending.by) {
+            (None, Pins::OWN_OFFSETS) => Rows::Debt,
+            (id, by) => Rows::Run { id, by },
+        }
+    }
+
+    pub fn run(self) -> Option<Revision> {
+        match self {
+            Rows::Live | Rows::Debt => None,
+            Rows::Run { id, .. } => id,
+        }
+    }
+
+    pub fn by(self) -> Pins {
+        match self {
+            Rows::Live | Rows::Debt => Pins::OWN_OFFSETS,
+            Rows::Run { by, .. } => by,
+        }
+    }
 }
 
 pub(crate) struct Batch {
@@ -246,8 +271,25 @@ impl Lane {
         }
     }
 
+    /// P21: what is owed is of another shape from here on. Whose it is stays as it is.
+    pub fn reshape(&mut self, revision: Revision) {
+        let record = &mut self.record;
+        let (owed, spent) = (std::mem::take(&mut record.owed), std::mem::take(&mut record.spent));
+        let own = Run { id: None, by: Pins::OWN_OFFSETS, owed, spent };
+        let runs = std::mem::take(&mut record.runs);
+        for Run { id, by, owed, spent } in runs.into_iter().chain([own]).filter(|run| !run.owed.is_empty()) {
+            let by = by.reshaped(revision);
+            let reshaped = self.run(id, by);
+            for (partition, ranges) in owed {
+                let owed = reshaped.owed.entry(partition).or_default();
+                ranges.as_slice().iter().for_each(|range| owed.insert(*range));
+            }
+            self.spend(Rows::Run { id, by }, spent);
+        }
+    }
+
     /// Made anew if it was thought to be over. One entry of the config log may ask for several, by different revisions.
-    pub fn run(&mut self, id: Revision, by: Revision) -> &mut Run {
+    pub fn run(&mut self, id: Option<Revision>, by: Pins) -> &mut Run {
         let runs = &mut self.record.runs;
         let at = runs.binary_search_by_key(&(id, by), |run| (run.id, run.by)).unwrap_or_else(|at| {
             runs.insert(at, Run { id, by, owed: BTreeMap::new(), spent: BTreeMap::new() });

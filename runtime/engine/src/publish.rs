@@ -1,12 +1,9 @@
 //! What the config log brings: definitions that take effect at an offset, and commands that take effect once.
 
-use crate::{
-    Act, Action, Command, Engine, Publication,
-    lane::{Lane, Rows},
-};
+use crate::{Act, Action, Command, Engine, Publication, lane::Lane};
 use outflow_api::{
-    Applied, FeedId, LaneId, LedgerEvent, LedgerRow, Offset, OffsetRange, Parked, Ranges, Revision, TopicPartition,
-    Track,
+    Applied, FeedId, LaneId, LedgerEvent, LedgerRow, Offset, OffsetRange, Parked, Pins, Ranges, Revision,
+    TopicPartition, Track,
 };
 use std::collections::BTreeMap;
 
@@ -117,14 +114,14 @@ impl Engine {
         if ranges.is_empty() {
             return;
         }
-        let run = self.lanes.or_new(lane, || Lane::new(feed)).run(id, by);
+        let run = self.lanes.or_new(lane, || Lane::new(feed)).run(Some(id), Pins::to(by));
         for (key, ranges) in ranges {
             let owed = run.owed.entry(key).or_default();
             ranges.as_slice().iter().for_each(|range| owed.insert(*range));
         }
     }
 
-    /// P21: what is owed and undecided follows the newest definitions from here on.
+    /// P21: what is owed and undecided becomes what the newest definitions say; whose it is, they are not asked.
     fn mend(&mut self, revision: Revision, id: LaneId, out: &mut Vec<Action>) {
         if self.lanes.get(id).is_none() {
             return;
@@ -133,14 +130,7 @@ impl Engine {
         self.fall_behind(id, out);
         self.join(id);
         let lane = self.lanes.get_mut(id).expect("just seen");
-        let owed = std::mem::take(&mut lane.record.owed);
-        let spent = std::mem::take(&mut lane.record.spent);
-        let feed = lane.record.feed;
-        self.owe_run((id, feed), (revision, revision), owed);
-        if !spent.is_empty() {
-            let lane = self.lanes.get_mut(id).expect("just seen");
-            lane.spend(Rows::Run { id: revision, by: revision }, spent);
-        }
+        lane.reshape(revision);
         self.release(id);
     }
 
@@ -167,7 +157,7 @@ impl Engine {
         let runs = std::mem::take(&mut record.runs);
         record.spent.clear();
         let owed = std::mem::take(&mut record.owed);
-        let all = [(None, owed)].into_iter().chain(runs.into_iter().map(|run| (Some(run.id), run.owed)));
+        let all = [(None, owed)].into_iter().chain(runs.into_iter().map(|run| (run.id, run.owed)));
         for (run, owed) in all {
             for (key, range) in owed.iter().flat_map(|(key, owed)| owed.as_slice().iter().map(|range| (*key, *range))) {
                 let covers = BTreeMap::from([(key, range)]);

@@ -32,7 +32,7 @@ impl Engine {
             }
             Revealed::Lost => {
                 let pending = lane.record.pending.clone().expect("it is being revealed");
-                let rows = pending.run.map_or(Rows::Debt, |(id, by)| Rows::Run { id, by });
+                let rows = Rows::of(&pending);
                 lane.owe_again(rows, &pending.covers);
                 lane.spend(rows, pending.rejected);
                 self.close(id, LedgerEvent::Lost);

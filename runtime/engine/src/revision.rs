@@ -121,7 +121,9 @@ impl Engine {
         self.floors().for_each(|(track, floor)| need(track.partition, floor));
         for (_, lane) in self.lanes.iter() {
             let records = || lane.journaled.iter().chain([&lane.record]);
-            let owed = records().flat_map(|record| &record.owed);
+            // Rows that were mended are still whose they are at their own offsets.
+            let mended = records().flat_map(|record| &record.runs).filter(|run| run.by.whose.is_none());
+            let owed = records().flat_map(|record| &record.owed).chain(mended.flat_map(|run| &run.owed));
             owed.filter_map(|(key, owed)| Some((*key, owed.first()?.start))).for_each(|(key, start)| need(key, start));
             let pending = records().filter_map(|record| record.pending.as_ref()).map(|pending| &pending.covers);
             let covers = pending.chain(lane.slot.iter().map(|batch| &batch.covers)).flatten();

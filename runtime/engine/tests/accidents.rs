@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use outflow_api::{
-    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, LaneRecord, Offset, OffsetRange, Parked, Pending,
+    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, LaneRecord, Offset, OffsetRange, Parked, Pending, Pins,
     Ranges, Recovered, Revision, Shard, TopicId, TopicPartition, Track,
 };
 use outflow_engine::{
@@ -136,6 +136,7 @@ fn pending(start: i64, next: i64) -> Pending {
         covers: BTreeMap::from([(PARTITION, range(start, next))]),
         version: Revision(1),
         run: None,
+        by: Pins::OWN_OFFSETS,
         rejected: BTreeMap::new(),
         rows: 1,
         rows_hash: 1,
@@ -236,8 +237,10 @@ fn paused() -> LaneRecord {
 fn two_runs_of_one_entry_do_not_overwrite_one_another() {
     let mut owner = Owner::of(20, Some(standing(20, None)));
     let record = record(&owner.is_told(3, [replay(1, 0, 5), replay(2, 3, 9)]));
-    let runs: Vec<_> = record.runs.iter().map(|run| (run.id.0, run.by.0, run.owed[&PARTITION].as_slice())).collect();
-    assert_eq!(runs, [(3, 1, &[range(0, 5)][..]), (3, 2, &[range(3, 9)][..])]);
+    let runs: Vec<_> = record.runs.iter().map(|run| (run.id, run.by, run.owed[&PARTITION].as_slice())).collect();
+    let id = Some(Revision(3));
+    let by = |revision| Pins::to(Revision(revision));
+    assert_eq!(runs, [(id, by(1), &[range(0, 5)][..]), (id, by(2), &[range(3, 9)][..])]);
 }
 
 #[test]
@@ -271,6 +274,41 @@ fn a_replay_ends_where_the_lane_has_been_not_where_a_reader_was_set_back_to() {
     let mut owner = Owner::of(10, Some(standing(15, None)));
     let record = record(&owner.is_told(3, [replay(1, 0, 20)]));
     assert_eq!(record.runs[0].owed[&PARTITION].as_slice(), [range(0, 15)]);
+}
+
+fn debt_read(actions: &[Action]) -> (OffsetRange, Pins) {
+    let asked = actions.iter().find_map(|action| match action {
+        Action::ReadDebt { range, by, .. } => Some((*range, *by)),
+        _ => None,
+    });
+    asked.expect("what is owed is read")
+}
+
+#[test]
+fn what_is_mended_changes_its_shape_and_stays_whose_it_is() {
+    let mut owner = Owner::of(20, Some(LaneRecord { parked: paused().parked, ..standing(20, Some(range(0, 9))) }));
+    owner.is_told(2, [replay(1, 3, 5)]);
+    owner.hears(Event::Journaled(Journaled::Done));
+    let actions = owner.is_told(3, [Act::Mend]);
+    let mended = record(&actions);
+    let runs: Vec<_> = mended.runs.iter().map(|run| (run.id, run.by)).collect();
+    let newest = Revision(3);
+    let own = Pins::OWN_OFFSETS.reshaped(newest);
+    assert_eq!(runs, [(None, own), (Some(Revision(2)), Pins::to(Revision(1)).reshaped(newest))]);
+    assert!(mended.owed.is_empty() && mended.parked.is_none());
+    assert!(mended.owes(PARTITION, Offset(8)) && !mended.owes(PARTITION, Offset(9)));
+    let actions = owner.hears(Event::Journaled(Journaled::Done));
+    assert_eq!(debt_read(&actions), (range(0, 9), own), "what is owed of the live stream comes first");
+}
+
+#[test]
+fn what_is_mended_twice_is_one_debt() {
+    let mut owner = Owner::of(20, Some(standing(20, Some(range(0, 9)))));
+    owner.is_told(3, [Act::Mend]);
+    owner.hears(Event::Journaled(Journaled::Done));
+    let mended = record(&owner.is_told(4, [Act::Mend]));
+    let runs: Vec<_> = mended.runs.iter().map(|run| (run.id, run.by, run.owed[&PARTITION].as_slice())).collect();
+    assert_eq!(runs, [(None, Pins::OWN_OFFSETS.reshaped(Revision(4)), &[range(0, 9)][..])]);
 }
 
 #[test]

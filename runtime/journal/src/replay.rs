@@ -37,7 +37,7 @@ impl Replay {
 
     fn set(&mut self, key: Key, value: &[u8], journal_offset: i64) -> Result<(), String> {
         match key {
-            Key::Lane(lane) => drop(self.lanes.insert(lane, read(value, value::read_lane)?)),
+            Key::Lane(lane) => drop(self.lanes.insert(lane, value::read_lane(value)?)),
             Key::Floors => self.floors = read(value, value::read_floors)?,
             Key::Revision(revision) => {
                 let record = read(value, |input| value::read_revision(revision, input))?;

@@ -1,30 +1,38 @@
 use crate::wire::{Read, Reader, Writer};
 use outflow_api::{
-    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, LaneRecord, Offset, Parked, Pending, Ranges, Revision,
-    RevisionRecord, Run, Shard, TopicPartition, Track,
+    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, LaneRecord, Offset, Parked, Pending, Pins, Ranges,
+    Revision, RevisionRecord, Run, Shard, TopicPartition, Track,
 };
 use std::collections::BTreeMap;
 
-/// The version that is written; all below it are read.
+/// The versions that are written; all below are read.
 const VERSION: u8 = 1;
+/// Since 2 a run says apart whose its rows are and what they become.
+const LANE_VERSION: u8 = 2;
 
 const PENDING: u8 = 1;
 const PARKED: u8 = 2;
 const HELD: u8 = 4;
 
+/// Of a record that has one version.
 pub(crate) fn read<T>(value: &[u8], version_1: impl FnOnce(&mut Reader<'_>) -> Read<T>) -> Read<T> {
+    read_versions(value, VERSION, |input, _| version_1(input))
+}
+
+fn read_versions<T>(value: &[u8], newest: u8, decode: impl FnOnce(&mut Reader<'_>, u8) -> Read<T>) -> Read<T> {
     let mut input = Reader(value);
-    let decoded = match input.byte()? {
-        1 => version_1(&mut input)?,
-        other => return Err(format!("version {other}, this build knows versions 1 to {VERSION}")),
-    };
+    let version = input.byte()?;
+    if !(1..=newest).contains(&version) {
+        return Err(format!("version {version}, this build knows versions 1 to {newest}"));
+    }
+    let decoded = decode(&mut input, version)?;
     input.end()?;
     Ok(decoded)
 }
 
 pub(crate) fn lane(record: &LaneRecord) -> Vec<u8> {
     let LaneRecord { feed, next, owed, runs, pending, spent, parked } = record;
-    let mut out = Writer::version(VERSION);
+    let mut out = Writer::version(LANE_VERSION);
     let held = parked.as_ref().is_some_and(|parked| parked.held);
     let flags = [(PENDING, pending.is_some()), (PARKED, parked.is_some()), (HELD, held)];
     out.byte(flags.iter().filter(|(_, set)| *set).map(|(flag, _)| flag).sum());
@@ -33,8 +41,7 @@ pub(crate) fn lane(record: &LaneRecord) -> Vec<u8> {
     write_owed(&mut out, owed);
     out.number(runs.len() as u64);
     for Run { id, by, owed, spent } in runs {
-        out.number(id.0);
-        out.number(by.0);
+        write_run(&mut out, *id, *by);
         write_owed(&mut out, owed);
         out.map(spent, |out, offsets| out.offsets(offsets));
     }
@@ -49,7 +56,11 @@ pub(crate) fn lane(record: &LaneRecord) -> Vec<u8> {
     out.0
 }
 
-pub(crate) fn read_lane(input: &mut Reader<'_>) -> Read<LaneRecord> {
+pub(crate) fn read_lane(value: &[u8]) -> Read<LaneRecord> {
+    read_versions(value, LANE_VERSION, read_lane_of)
+}
+
+fn read_lane_of(input: &mut Reader<'_>, version: u8) -> Read<LaneRecord> {
     let flags = input.byte()?;
     if flags > PENDING | PARKED | HELD {
         return Err(format!("flags {flags:#04x}, known are {PENDING}, {PARKED} and {HELD}"));
@@ -59,15 +70,31 @@ pub(crate) fn read_lane(input: &mut Reader<'_>) -> Read<LaneRecord> {
     let owed = read_owed(input)?;
     let mut runs = Vec::new();
     for _ in 0..input.count()? {
-        let (id, by) = (Revision(input.number()?), Revision(input.number()?));
+        let (id, by) = read_run(input, version)?;
         runs.push(Run { id, by, owed: read_owed(input)?, spent: input.map(Reader::offsets)? });
     }
     let spent = input.map(Reader::offsets)?;
-    let pending = if flags & PENDING == 0 { None } else { Some(read_pending(input)?) };
+    let pending = if flags & PENDING == 0 { None } else { Some(read_pending(input, version)?) };
     let held = flags & HELD != 0;
     let parked =
         if flags & PARKED == 0 { None } else { Some(Parked { code: input.text()?, hint: input.text()?, held }) };
     Ok(LaneRecord { feed, next, owed, runs, pending, spent, parked })
+}
+
+/// Revisions count from 1: 0 is the live stream, or a row's own offset.
+fn write_run(out: &mut Writer, id: Option<Revision>, by: Pins) {
+    let Pins { whose, shape } = by;
+    for revision in [id, whose, shape] {
+        out.number(revision.map_or(0, |revision| revision.0));
+    }
+}
+
+/// Version 1 had one revision for both.
+fn read_run(input: &mut Reader<'_>, version: u8) -> Read<(Option<Revision>, Pins)> {
+    let mut revision = || -> Read<_> { Ok(Some(Revision(input.number()?)).filter(|revision| revision.0 > 0)) };
+    let (id, whose) = (revision()?, revision()?);
+    let shape = if version == 1 { whose } else { revision()? };
+    Ok((id, Pins { whose, shape }))
 }
 
 fn write_owed(out: &mut Writer, owed: &BTreeMap<TopicPartition, Ranges>) {
@@ -88,27 +115,28 @@ fn read_owed(input: &mut Reader<'_>) -> Read<BTreeMap<TopicPartition, Ranges>> {
 }
 
 fn write_pending(out: &mut Writer, pending: &Pending) {
-    let Pending { id, token, covers, version, run, rejected, rows, rows_hash } = pending;
+    let Pending { id, token, covers, version, run, by, rejected, rows, rows_hash } = pending;
     write_batch(out, *id);
     out.bytes(token);
     out.map(covers, |out, range| out.range(*range));
     out.number(version.0);
-    // Revisions count from 1: 0 is the live run.
-    let (run, by) = run.unwrap_or_default();
-    out.number(run.0);
-    out.number(by.0);
+    write_run(out, *run, *by);
     out.map(rejected, |out, offsets| out.offsets(offsets));
     out.number(*rows);
     out.fixed(&rows_hash.to_be_bytes());
 }
 
-fn read_pending(input: &mut Reader<'_>) -> Read<Pending> {
+fn read_pending(input: &mut Reader<'_>, version_written: u8) -> Read<Pending> {
+    let (id, token, covers) = (read_batch(input)?, input.bytes()?, input.map(Reader::range)?);
+    let version = Revision(input.number()?);
+    let (run, by) = read_run(input, version_written)?;
     Ok(Pending {
-        id: read_batch(input)?,
-        token: input.bytes()?,
-        covers: input.map(Reader::range)?,
-        version: Revision(input.number()?),
-        run: Some((Revision(input.number()?), Revision(input.number()?))).filter(|(run, _)| run.0 > 0),
+        id,
+        token,
+        covers,
+        version,
+        run,
+        by,
         rejected: input.map(Reader::offsets)?,
         rows: input.number()?,
         rows_hash: u64::from_be_bytes(input.fixed()?),

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use outflow_api::{
     Applied, BatchId, FeedId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange,
-    Parked, Pending, Ranges, Recovered, Revision, RevisionRecord, Run, Shard, TopicId, TopicPartition, Track,
+    Parked, Pending, Pins, Ranges, Recovered, Revision, RevisionRecord, Run, Shard, TopicId, TopicPartition, Track,
     Transaction,
 };
 use outflow_journal::{KeyValue, Replay, barrier, decode_ledger, encode, encode_ledger, incarnation};
@@ -15,8 +15,8 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 /// Names of records with the versions that were released.
 const RELEASED: [(&str, u8); 13] = [
-    ("lane", 1),
-    ("lane-live", 1),
+    ("lane", 2),
+    ("lane-live", 2),
     ("lane-tombstone", 1),
     ("floors", 1),
     ("revision", 1),
@@ -52,7 +52,8 @@ fn covers() -> BTreeMap<TopicPartition, OffsetRange> {
     BTreeMap::from([(at(1, 0), range(1_000, 2_000)), (at(u128::MAX, 300), range(0, 1))])
 }
 
-fn lane() -> LaneRecord {
+/// As version 1 could say it.
+fn lane_of_version_1() -> LaneRecord {
     let mut owed = Ranges::of(range(10, 20));
     owed.insert(OffsetRange::new(Offset(500), Offset::OPEN));
     let pending = Pending {
@@ -60,14 +61,15 @@ fn lane() -> LaneRecord {
         token: Bytes::from_static(b"\x01token"),
         covers: covers(),
         version: Revision(9),
-        run: Some((Revision(11), Revision(9))),
+        run: Some(Revision(11)),
+        by: Pins::to(Revision(9)),
         rejected: BTreeMap::from([(at(1, 0), vec![Offset(1_001), Offset(1_007)])]),
         rows: 998,
         rows_hash: 0xfeed_beef,
     };
     let run = |id, by| Run {
-        id: Revision(id),
-        by: Revision(by),
+        id: Some(Revision(id)),
+        by: Pins::to(Revision(by)),
         owed: BTreeMap::from([(at(1, 2), Ranges::of(range(10, 500)))]),
         spent: BTreeMap::from([(at(1, 2), vec![Offset(12), Offset(300)])]),
     };
@@ -86,9 +88,20 @@ fn lane() -> LaneRecord {
     }
 }
 
+/// Mended by revision 13.
+fn lane() -> LaneRecord {
+    let mut lane = lane_of_version_1();
+    lane.pending.iter_mut().for_each(|pending| pending.by = pending.by.reshaped(Revision(13)));
+    let mended = |run: Run| Run { by: run.by.reshaped(Revision(13)), ..run };
+    let own = Run { id: None, by: Pins::OWN_OFFSETS, ..lane.runs[0].clone() };
+    lane.runs = [own].into_iter().chain(lane.runs).map(mended).collect();
+    lane
+}
+
 /// As most lanes are: one entry, of the live run.
 fn live_lane() -> LaneRecord {
-    let pending = Pending { run: None, rejected: BTreeMap::new(), ..lane().pending.expect("it has one") };
+    let pending = lane().pending.expect("it has one");
+    let pending = Pending { run: None, by: Pins::OWN_OFFSETS, rejected: BTreeMap::new(), ..pending };
     LaneRecord {
         next: BTreeMap::from([(at(1, 0), Offset(2_000))]),
         pending: Some(pending),
@@ -188,12 +201,15 @@ fn replayed(record: &KeyValue) -> Recovered {
     replay.finish(Generation(12), 100)
 }
 
-fn assert_means(name: &str, record: &KeyValue) {
+fn assert_means(name: &str, version: u8, record: &KeyValue) {
     let ledger = |record: &KeyValue| {
         decode_ledger(&record.key, record.value.as_deref().expect("no tombstones in the ledger")).expect("readable")
     };
     match name {
-        "lane" => assert_eq!(replayed(record).lanes, BTreeMap::from([(LaneId(7), lane())])),
+        "lane" => {
+            let lane = if version == 1 { lane_of_version_1() } else { lane() };
+            assert_eq!(replayed(record).lanes, BTreeMap::from([(LaneId(7), lane)]));
+        }
         "lane-live" => assert_eq!(replayed(record).lanes, BTreeMap::from([(LaneId(7), live_lane())])),
         "lane-tombstone" => assert_eq!(replayed(record).lanes, BTreeMap::new()),
         "floors" => assert_eq!(replayed(record).floors, floors()),
@@ -218,7 +234,7 @@ fn every_released_version_of_every_record_is_readable() {
     for (name, newest) in RELEASED {
         for version in 1..=newest {
             match golden(name, version) {
-                Some(record) => assert_means(name, &record),
+                Some(record) => assert_means(name, version, &record),
                 None => missing += &format!("golden/{name}.v{version}.hex\n{}", text(&written(name))),
             }
         }

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use outflow_api::{
     Applied, BatchId, DeadLetter, FeedId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset,
-    OffsetRange, Parked, Pending, Ranges, Revision, RevisionRecord, Run, Shard, TopicId, TopicPartition, Track,
+    OffsetRange, Parked, Pending, Pins, Ranges, Revision, RevisionRecord, Run, Shard, TopicId, TopicPartition, Track,
     Transaction,
 };
 use outflow_journal::{KeyValue, Replay, check, decode_ledger, encode, encode_ledger, incarnation};
@@ -53,17 +53,25 @@ fn batch() -> impl Strategy<Value = BatchId> {
     })
 }
 
+/// Revisions count from 1.
+fn named() -> impl Strategy<Value = Option<Revision>> {
+    option::of((1u64..).prop_map(Revision))
+}
+
+fn pins() -> impl Strategy<Value = Pins> {
+    (named(), named()).prop_map(|(whose, shape)| Pins { whose, shape })
+}
+
 fn pending() -> impl Strategy<Value = Pending> {
-    // Revisions count from 1.
-    let run = option::of((1u64.., any::<u64>()).prop_map(|(id, by)| (Revision(id), Revision(by))));
-    let numbers = (any::<(u64, u64, u64)>(), run);
+    let numbers = (any::<(u64, u64, u64)>(), named(), pins());
     (batch(), bytes(), per_partition(range()), per_partition(vec(offset(), 0..5)), numbers).prop_map(
-        |(id, token, covers, rejected, ((version, rows, rows_hash), run))| Pending {
+        |(id, token, covers, rejected, ((version, rows, rows_hash), run, by))| Pending {
             id,
             token,
             covers,
             version: Revision(version),
             run,
+            by,
             rejected,
             rows,
             rows_hash,
@@ -74,12 +82,8 @@ fn pending() -> impl Strategy<Value = Pending> {
 fn lane() -> impl Strategy<Value = LaneRecord> {
     let parked = (".{0,20}", ".{0,20}", any::<bool>()).prop_map(|(code, hint, held)| Parked { code, hint, held });
     let spent = || per_partition(vec(offset(), 0..5));
-    let run = (any::<u64>(), any::<u64>(), per_partition(ranges()), spent()).prop_map(|(id, by, owed, spent)| Run {
-        id: Revision(id),
-        by: Revision(by),
-        owed,
-        spent,
-    });
+    let run = (named(), pins(), per_partition(ranges()), spent());
+    let run = run.prop_map(|(id, by, owed, spent)| Run { id, by, owed, spent });
     let feed = any::<u32>().prop_map(FeedId);
     let stands = (feed, per_partition(offset()), per_partition(ranges()), vec(run, 0..3));
     (stands, option::of(pending()), spent(), option::of(parked)).prop_map(

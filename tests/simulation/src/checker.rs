@@ -5,7 +5,7 @@ use crate::{
     log::hash,
 };
 use outflow_api::{
-    BatchId, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange, Pending, Revision, RevisionRecord,
+    BatchId, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange, Pending, Pins, Revision, RevisionRecord,
     TopicPartition, Track, Transaction,
 };
 use outflow_engine::{Decision, Letters};
@@ -89,21 +89,23 @@ impl Checker {
         known.iter().rev().find(holds).or(known.first()).map(|record| record.revision)
     }
 
-    /// The lane's rows within the range, as a revision routes them, or each as the revision of its own offset does.
+    /// The lane's rows within the range, each with the version of the lane that shapes it.
     pub(crate) fn rows_of(
         &self,
         scene: &Scene,
-        (lane, by): (LaneId, Option<Revision>),
+        (lane, by): (LaneId, Pins),
         (key, range): (TopicPartition, OffsetRange),
     ) -> Vec<(Offset, Revision)> {
-        let begin = match by {
+        let begin = match by.whose {
             Some(_) => Offset::ZERO,
             None => scene.catalogue.begin(Track { feed: scene.catalogue.feed(lane), partition: key }),
         };
         let rows = scene.log.rows(key, range).filter_map(|(offset, row)| {
-            let revision = by.or_else(|| self.revision_at(scene.journal, key, offset))?;
-            let own = offset >= begin && scene.catalogue.lane(revision, row.key) == lane;
-            own.then(|| (offset, scene.catalogue.version(revision, lane)))
+            // Before there are any definitions only rows of a run are known.
+            let own = self.revision_at(scene.journal, key, offset).or(by.whose)?;
+            let pin = by.at(own);
+            let is_own = offset >= begin && scene.catalogue.lane(pin.whose, row.key) == lane;
+            is_own.then(|| (offset, scene.catalogue.version(pin.shape, lane)))
         });
         rows.collect()
     }
@@ -195,8 +197,7 @@ impl Checker {
             format!("{id} is decided, and the ledger does not say so once")
         })?;
         let (lane, journal) = (id.lane, scene.journal);
-        let by = pending.run.map(|(_, by)| by);
-        let run = pending.run.map_or(Run::Live, |(id, by)| Run::Of { journal, lane, id, by });
+        let (by, run) = (pending.by, Run::new((journal, lane), pending.run, pending.by));
         let (mut rows, mut letters) = (Vec::new(), BTreeSet::new());
         for (key, range) in &pending.covers {
             must(range.next <= scene.log.end(*key), || format!("{id} covers {range:?}, which is not there yet"))?;
@@ -261,7 +262,7 @@ impl Checker {
             let live_from = scene.live_from(scene.after, id, *key);
             let left_to_do = |offset: Offset| after.owes(*key, offset) || offset >= live_from;
             let all = OffsetRange::new(Offset::ZERO, Offset(rows.len() as i64));
-            for (offset, _) in self.rows_of(scene, (id, None), (*key, all)) {
+            for (offset, _) in self.rows_of(scene, (id, Pins::OWN_OFFSETS), (*key, all)) {
                 let was_to_do = before.owes(*key, offset) || before.next.get(key).is_none_or(|next| offset >= *next);
                 let open = self.fates.of(Run::Live, (*key, offset)) == Some(Fate::Open);
                 must(!(open && was_to_do && !left_to_do(offset)), || {
@@ -270,10 +271,9 @@ impl Checker {
             }
         }
         for (run, (key, offset)) in self.fates.open(scene.journal, id) {
-            let Run::Of { id: name, by, .. } = run else { continue };
-            let owed =
-                after.runs.iter().filter(|run| (run.id, run.by) == (name, by)).find_map(|run| run.owed.get(&key));
-            must(owed.is_some_and(|owed| owed.contains(offset)), || {
+            let own = after.runs.iter().filter(|own| Run::new((scene.journal, id), own.id, own.by) == run);
+            let mut owed = own.filter_map(|own| own.owed.get(&key));
+            must(owed.any(|owed| owed.contains(offset)), || {
                 format!("{run:?} forgets {key:?}@{}: {before:?} becomes {after:?}", offset.0)
             })?;
         }

@@ -5,7 +5,7 @@ use crate::{
     checker::{Scene, Verdict, must},
     fates::{Fate, Run},
 };
-use outflow_api::{LaneId, LaneRecord, LedgerEvent, Offset, OffsetRange, Ranges, Revision, Track, Transaction};
+use outflow_api::{LaneId, LaneRecord, LedgerEvent, Offset, OffsetRange, Pins, Ranges, Revision, Track, Transaction};
 use outflow_api::{Run as RunRecord, TopicPartition};
 use outflow_engine::{Act, Command};
 use std::collections::BTreeMap;
@@ -26,11 +26,7 @@ impl Order<'_> {
 impl Checker {
     pub(crate) fn obey(&mut self, scene: &Scene, transaction: &Transaction) -> Verdict {
         let orders = orders(scene)?;
-        for (at, order) in orders.iter().enumerate() {
-            let earlier = orders[..at].iter().filter(|earlier| earlier.command.lane == order.command.lane);
-            let mended = earlier.filter(|earlier| earlier.command.act == Act::Mend).map(|earlier| earlier.revision);
-            self.check_effect(scene, transaction, order, &mended.collect::<Vec<_>>())?;
-        }
+        orders.iter().try_for_each(|order| self.check_effect(scene, transaction, order))?;
         let has = |lane: LaneId, wanted: fn(&Act) -> bool| {
             orders.iter().any(|order| order.command.lane == lane && wanted(&order.command.act))
         };
@@ -50,7 +46,8 @@ impl Checker {
             let commanded = has(*id, |act| matches!(act, Act::Pause | Act::Resume | Act::Mend));
             must(!changed || commanded, || format!("{id:?} is paused or resumed, and nobody commanded it"))?;
             for run in after.iter().flat_map(|record| &record.runs) {
-                must(self.fates.knows(named(scene, *id, run)), || {
+                let name = named(scene, *id, run);
+                must(name == Run::Live || self.fates.knows(name), || {
                     format!("{id:?} has {run:?}, which nobody commanded")
                 })?;
             }
@@ -58,20 +55,13 @@ impl Checker {
         Ok(())
     }
 
-    /// `mended`: by what came before in the same transaction.
-    fn check_effect(
-        &mut self,
-        scene: &Scene,
-        transaction: &Transaction,
-        order: &Order,
-        mended: &[Revision],
-    ) -> Verdict {
+    fn check_effect(&mut self, scene: &Scene, transaction: &Transaction, order: &Order) -> Verdict {
         let Command { lane, act, .. } = order.command;
         let after = scene.after.lanes.get(lane);
         let held = after.and_then(|record| record.parked.as_ref()).is_some_and(|parked| parked.held);
         let skipped = order.undone_by(|act| *act == Act::Skip);
         match act {
-            Act::History { .. } | Act::Replay { .. } | Act::Mend if skipped => Ok(()),
+            Act::History { .. } | Act::Replay { .. } if skipped => Ok(()),
             Act::History { from } => {
                 let asked = from.iter().filter_map(|(key, from)| {
                     let next = self.start_of(scene.journal, order.revision, *key)?;
@@ -89,7 +79,7 @@ impl Checker {
                 });
                 self.begin_run(scene, order, (&read.collect(), ranges), *by)
             }
-            Act::Mend => self.mend(scene, order),
+            Act::Mend => mended(scene, order),
             Act::Pause => {
                 let undone = order.undone_by(|act| matches!(act, Act::Resume | Act::Mend));
                 must(undone || held, || format!("{lane:?} is to be paused, and is {after:?}"))
@@ -98,7 +88,7 @@ impl Checker {
                 let undone = order.undone_by(|act| *act == Act::Pause);
                 must(undone || !held, || format!("{lane:?} is to be resumed, and is {after:?}"))
             }
-            Act::Skip => self.skip(scene, transaction, *lane, mended),
+            Act::Skip => self.skip(scene, transaction, *lane),
             Act::Abandon => {
                 let pending = |record: Option<&LaneRecord>| Some(record?.pending.as_ref()?.id);
                 let old = pending(scene.before.lanes.get(lane));
@@ -126,7 +116,7 @@ impl Checker {
             let (least, most) = (least.get(key).unwrap_or(&nothing), most.get(key).unwrap_or(&nothing));
             // What holds no row of the lane may be paid already, if the journal has refused the mark once.
             let missing = least.minus(owed);
-            let by = (lane, Some(by));
+            let by = (lane, Pins::to(by));
             let missing = missing.as_slice().iter().any(|range| !self.rows_of(scene, by, (*key, *range)).is_empty());
             let fits = owed.minus(most).is_empty() && !(missing && read(key));
             must(fits, || format!("{:?} of {:?} has {owed:?} of {key:?}", order.command, order.revision))?;
@@ -141,43 +131,15 @@ impl Checker {
         let name = named(scene, lane, run);
         self.fates.begin(name);
         for (key, range) in ranges(&run.owed) {
-            for (offset, _) in self.rows_of(scene, (lane, Some(run.by)), (key, range)) {
+            for (offset, _) in self.rows_of(scene, (lane, run.by), (key, range)) {
                 let spent = run.spent.get(&key).is_some_and(|spent| spent.contains(&offset));
                 self.fates.set(name, (key, offset), if spent { Fate::Letter } else { Fate::Open });
             }
         }
     }
 
-    /// P21: what was owed of the live run is a run's now.
-    fn mend(&mut self, scene: &Scene, order: &Order) -> Verdict {
-        let lane = order.command.lane;
-        let record = scene.after.lanes.get(&lane);
-        let owes = record.is_some_and(|record| {
-            let is_behind = record.owed.values().any(Ranges::is_open_ended);
-            record.parked.is_none() && !is_behind && !record.owed.is_empty()
-        });
-        let undone = order.undone_by(|act| *act == Act::Pause);
-        must(undone || !owes, || format!("{lane:?} is mended, and owes by the old definitions"))?;
-        let Some(run) = begun(scene, lane, order.revision, order.revision) else {
-            return Ok(());
-        };
-        for (key, range) in ranges(&run.owed) {
-            for (offset, _) in self.rows_of(scene, (lane, None), (key, range)) {
-                let fate = self.fates.of(Run::Live, (key, offset));
-                must(matches!(fate, Some(Fate::Open | Fate::Letter)), || {
-                    format!("{key:?}@{} is {fate:?}, and is mended", offset.0)
-                })?;
-                if fate == Some(Fate::Open) {
-                    self.fates.set(Run::Live, (key, offset), Fate::Mended);
-                }
-            }
-        }
-        self.register(scene, lane, &run);
-        Ok(())
-    }
-
     /// The ledger says which rows are never delivered.
-    fn skip(&mut self, scene: &Scene, transaction: &Transaction, lane: LaneId, mended: &[Revision]) -> Verdict {
+    fn skip(&mut self, scene: &Scene, transaction: &Transaction, lane: LaneId) -> Verdict {
         let own = transaction.ledger.iter().filter(|row| row.batch.lane == lane);
         let covers: Vec<(Option<Revision>, TopicPartition, OffsetRange)> = own
             .filter_map(|row| match &row.event {
@@ -186,9 +148,9 @@ impl Checker {
             })
             .flat_map(|(run, covers)| covers.iter().map(move |(key, range)| (run, *key, *range)))
             .collect();
-        for (_, key, range) in covers.iter().filter(|(run, _, _)| run.is_none_or(|run| mended.contains(&run))) {
+        for (_, key, range) in covers.iter().filter(|(run, _, _)| run.is_none()) {
             must(range.next != Offset::OPEN, || format!("{lane:?} skips {range:?}, and all that ever comes"))?;
-            for (offset, _) in self.rows_of(scene, (lane, None), (*key, *range)) {
+            for (offset, _) in self.rows_of(scene, (lane, Pins::OWN_OFFSETS), (*key, *range)) {
                 if self.fates.of(Run::Live, (*key, offset)) == Some(Fate::Open) {
                     self.fates.set(Run::Live, (*key, offset), Fate::Skipped);
                 }
@@ -205,15 +167,33 @@ impl Checker {
     }
 }
 
+/// P21: whatever the lane owed by older definitions is of the newest shape. What comes later in the same transaction is
+/// not.
+fn mended(scene: &Scene, order: &Order) -> Verdict {
+    let Some(record) = scene.after.lanes.get(&order.command.lane) else { return Ok(()) };
+    let is_behind = record.owed.values().any(Ranges::is_open_ended);
+    let owes = record.parked.is_none() && !is_behind && !record.owed.is_empty();
+    let undone = order.undone_by(|act| *act == Act::Pause);
+    let is_old = |run: &&RunRecord| {
+        run.id.is_none_or(|id| id < order.revision) && run.by.shape.is_none_or(|shape| shape < order.revision)
+    };
+    let old = record.runs.iter().find(is_old);
+    must((undone || !owes) && old.is_none(), || {
+        format!("{:?} is mended by {:?}, and owes by older definitions: {record:?}", order.command.lane, order.revision)
+    })
+}
+
 /// A run, with what of it is decided by the very transaction that begins it.
 fn begun(scene: &Scene, lane: LaneId, id: Revision, by: Revision) -> Option<RunRecord> {
     let record = scene.after.lanes.get(&lane)?;
-    let known = record.runs.iter().find(|run| (run.id, run.by) == (id, by)).cloned();
-    let pending = record.pending.as_ref().filter(|pending| pending.run == Some((id, by)));
+    let is_it = |own: Option<Revision>, pins: Pins| own == Some(id) && pins.whose == Some(by);
+    let known = record.runs.iter().find(|run| is_it(run.id, run.by)).cloned();
+    let pending = record.pending.as_ref().filter(|pending| is_it(pending.run, pending.by));
     if known.is_none() && pending.is_none() {
         return None;
     }
-    let mut run = known.unwrap_or(RunRecord { id, by, owed: BTreeMap::new(), spent: BTreeMap::new() });
+    let new = || RunRecord { id: Some(id), by: Pins::to(by), owed: BTreeMap::new(), spent: BTreeMap::new() };
+    let mut run = known.unwrap_or_else(new);
     for (key, range) in pending.iter().flat_map(|pending| &pending.covers) {
         run.owed.entry(*key).or_default().insert(*range);
     }
@@ -221,7 +201,7 @@ fn begun(scene: &Scene, lane: LaneId, id: Revision, by: Revision) -> Option<RunR
 }
 
 fn named(scene: &Scene, lane: LaneId, run: &RunRecord) -> Run {
-    Run::Of { journal: scene.journal, lane, id: run.id, by: run.by }
+    Run::new((scene.journal, lane), run.id, run.by)
 }
 
 fn ranges(owed: &BTreeMap<TopicPartition, Ranges>) -> Vec<(TopicPartition, OffsetRange)> {

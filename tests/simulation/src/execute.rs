@@ -9,7 +9,7 @@ use crate::{
     process::{Answer, Call, Offsets, What},
 };
 use bytes::Bytes;
-use outflow_api::{BatchId, Offset, OffsetRange, Pending, Revision, Shard, TopicPartition};
+use outflow_api::{BatchId, Offset, OffsetRange, Pending, Pins, Shard, TopicPartition};
 use outflow_engine::{BatchSpec, DebtRead, Decision, Event, Journaled, PreparedBatch, Reason, Revealed, Taken};
 use std::collections::BTreeSet;
 
@@ -167,7 +167,7 @@ impl World {
         let rows = match kept {
             Some(rows) => Some(rows.clone()),
             None if read => {
-                let by = pending.run.map(|(_, by)| by);
+                let by = pending.by;
                 self.must_be_kept(process, by, process.engine.pending(id).is_some())?;
                 let rows = process.read_again(&self.log, &self.catalogue, (id.lane, by), &pending.covers);
                 if hash(&rows) != pending.rows_hash {
@@ -199,9 +199,9 @@ impl World {
     }
 
     /// P20: definitions that somebody still has to read by are older than none that the shard needs.
-    fn must_be_kept(&self, process: &Process, by: Option<Revision>, is_needed: bool) -> Result<(), String> {
+    fn must_be_kept(&self, process: &Process, by: Pins, is_needed: bool) -> Result<(), String> {
         let oldest = process.engine.oldest_revision();
-        match by.filter(|by| is_needed && oldest.is_none_or(|oldest| *by < oldest)) {
+        match by.oldest().filter(|by| is_needed && oldest.is_none_or(|oldest| *by < oldest)) {
             Some(by) => Err(format!("rows are read by {by:?}, and all below {oldest:?} may be gone")),
             None => Ok(()),
         }
@@ -213,7 +213,7 @@ impl World {
         process: &Process,
         batch: BatchId,
         (key, range): (TopicPartition, OffsetRange),
-        by: Option<Revision>,
+        by: Pins,
         spent: &Offsets,
     ) -> Answer {
         let most = self.rng.between(1, self.options.settings.debt_rows_max) as usize;
@@ -223,11 +223,12 @@ impl World {
             covers.next = Offset(self.rng.between(range.start.0 as u64 + 1, range.next.0 as u64) as i64);
         }
         for (offset, row) in self.log.rows(key, covers) {
-            let revision = by.or_else(|| process.engine.revision_at(key, offset)).expect("debt was routed before");
-            if self.catalogue.lane(revision, row.key) != batch.lane {
+            let own = process.engine.revision_at(key, offset).or(by.whose).expect("debt was routed before");
+            let pin = by.at(own);
+            if self.catalogue.lane(pin.whose, row.key) != batch.lane {
                 continue;
             }
-            let own = self.catalogue.version(revision, batch.lane);
+            let own = self.catalogue.version(pin.shape, batch.lane);
             if *version.get_or_insert(own) != own || rows.len() >= most {
                 covers.next = offset;
                 break;

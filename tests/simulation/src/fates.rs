@@ -1,12 +1,24 @@
 use crate::RowId;
-use outflow_api::{LaneId, Offset, Revision, TopicPartition};
+use outflow_api::{LaneId, Offset, Pins, Revision, TopicPartition};
 use std::collections::BTreeMap;
 
 /// Which delivery of its rows a batch belongs to: the live one, or a run of a shard's lane.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Run {
     Live,
-    Of { journal: usize, lane: LaneId, id: Revision, by: Revision },
+    /// Whatever it is shaped by: `mend` changes that.
+    Of {
+        journal: usize,
+        lane: LaneId,
+        id: Revision,
+        whose: Option<Revision>,
+    },
+}
+
+impl Run {
+    pub fn new((journal, lane): (usize, LaneId), id: Option<Revision>, by: Pins) -> Run {
+        id.map_or(Run::Live, |id| Run::Of { journal, lane, id, whose: by.whose })
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -21,8 +33,6 @@ pub enum Fate {
     Skipped,
     /// An operator gave it up afterwards: visible or not.
     Abandoned,
-    /// A run has it now.
-    Mended,
 }
 
 /// What became of every row, in each delivery that it belongs to.

@@ -3,7 +3,7 @@ use crate::{
     catalogue::{LIVE, SCHEDULED},
 };
 use outflow_api::{
-    BatchId, FeedId, Generation, LaneId, Offset, OffsetRange, Pending, Prepared, Revision, TopicPartition, Track,
+    BatchId, FeedId, Generation, LaneId, Offset, OffsetRange, Pending, Pins, Prepared, Revision, TopicPartition, Track,
 };
 use outflow_engine::{Action, BatchSpec, Decision, Engine, Event, FlushLimits, Stop, Taken};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +48,7 @@ pub enum What {
     Prepare { spec: BatchSpec, rows: Vec<RowId>, spent: Offsets },
     Append(Decision),
     Reveal { pending: Pending, read_rows: bool },
-    ReadDebt { batch: BatchId, partition: TopicPartition, range: OffsetRange, by: Option<Revision>, spent: Offsets },
+    ReadDebt { batch: BatchId, partition: TopicPartition, range: OffsetRange, by: Pins, spent: Offsets },
     Abort { prepared: Prepared },
     Sweep { below: Generation, keep: Vec<BatchId> },
 }
@@ -270,14 +270,14 @@ impl Process {
         &self,
         log: &Log,
         catalogue: &Catalogue,
-        (lane, by): (LaneId, Option<Revision>),
+        (lane, by): (LaneId, Pins),
         covers: &BTreeMap<TopicPartition, OffsetRange>,
     ) -> Vec<RowId> {
         let mut rows = Vec::new();
         for (key, range) in covers {
             let own = log.rows(*key, *range).filter(|(offset, row)| {
-                let revision = by.or_else(|| self.engine.revision_at(*key, *offset));
-                revision.is_some_and(|revision| catalogue.lane(revision, row.key) == lane)
+                let own = self.engine.revision_at(*key, *offset).or(by.whose);
+                own.is_some_and(|own| catalogue.lane(by.at(own).whose, row.key) == lane)
             });
             rows.extend(own.map(|(offset, _)| (*key, offset)));
         }

@@ -125,6 +125,44 @@ fn what_is_owed_takes_todays_shape_once_it_is_mended() {
 }
 
 #[test]
+fn what_is_mended_is_delivered_once_by_whom_it_belonged_to_though_its_key_has_moved() {
+    let site = Site::new(&ALL);
+    let column = "required: true }, { name: owner, type: BIGINT }";
+    site.write("connectors/orders.yaml", &site::CONNECTOR.replace("required: true }", column));
+    let daemon = site.start();
+    // By what the records themselves say, each belongs to the next merchant.
+    let next =
+        |id: &str| if id == "1003" { "1001".to_owned() } else { (id.parse::<u64>().unwrap_or(0) + 1).to_string() };
+    let value = |id: &str, number| format!("{{\"number\":{number},\"owner\":{}}}", next(id));
+    site.produce_with(&ALL, 0..10, value);
+    ALL.iter().for_each(|id| site.wait_for(id, 0..10, 1));
+    daemon.told(&["merchants", "pause", "1001"]);
+    daemon.wait_state("1001", "paused");
+    site.produce_with(&ALL, 10..20, value);
+    ["1002", "1003"].iter().for_each(|id| site.wait_for(id, 0..20, 1));
+    let again = format!("{column}, {{ name: again, type: BIGINT, path: number }}");
+    let moved = site::CONNECTOR.replace("{ key: true }", "{ path: owner }").replace("required: true }", &again);
+    site.write("connectors/orders.yaml", &moved);
+    daemon.wait_log("configuration published revision=3");
+    site.produce_with(&ALL, 20..30, value);
+    ["1002", "1003"].iter().for_each(|id| site.wait_for(id, 0..30, 1));
+    daemon.told(&["merchants", "mend", "1001"]);
+    site.wait_for("1001", 0..30, 1);
+    daemon.wait_state("1001", "live");
+    daemon.drain();
+    for id in ALL {
+        site.wait_for(id, 0..30, 1);
+        for row in site.rows(id) {
+            let number = row["number"].as_u64().expect("a number");
+            let owner = if number < 20 { next(id) } else { id.to_owned() };
+            assert_eq!(row["owner"].to_string(), owner, "{id} has {row}");
+            let is_new = number >= if id == "1001" { 10 } else { 20 };
+            assert_eq!(row["again"].is_u64(), is_new, "{id} has {row}");
+        }
+    }
+}
+
+#[test]
 fn what_is_skipped_is_never_delivered_and_somebody_said_that_he_means_it() {
     let site = Site::new(&ALL);
     let daemon = site.start();

@@ -72,11 +72,17 @@ impl Site {
 
     /// One record of each number for each merchant.
     pub fn produce(&self, merchants: &[&str], numbers: std::ops::Range<u64>) {
-        let values: Vec<(u64, String)> = numbers.map(|number| (number, format!("{{\"number\":{number}}}"))).collect();
+        self.produce_with(merchants, numbers, |_, number| format!("{{\"number\":{number}}}"));
+    }
+
+    /// `value`: of this merchant's record of that number.
+    pub fn produce_with(&self, merchants: &[&str], numbers: std::ops::Range<u64>, value: impl Fn(&str, u64) -> String) {
+        let records = numbers.flat_map(|number| merchants.iter().map(move |id| (number, *id)));
+        let all: Vec<(u64, &str, String)> = records.map(|(number, id)| (number, id, value(id, number))).collect();
         for partition in 0..2 {
-            let own = values.iter().filter(|(number, _)| number % 2 == partition);
+            let own = all.iter().filter(|(number, ..)| number % 2 == partition);
             let records: Vec<_> = own
-                .flat_map(|(_, value)| merchants.iter().map(move |id| (id.as_bytes(), value.as_bytes())))
+                .map(|(_, id, value)| (id.as_bytes(), value.as_bytes()))
                 .map(|(key, value)| RecordToWrite { key: Some(key), value: Some(value), ..Default::default() })
                 .collect();
             for some in records.chunks(5_000) {

@@ -51,7 +51,7 @@ impl ShardTask {
         &mut self,
         batch: BatchId,
         (partition, range): (TopicPartition, OffsetRange),
-        by: Option<Revision>,
+        by: Pins,
         spent: Vec<Offset>,
     ) {
         let catalogue = self.shared.configuration.catalogue();
@@ -64,13 +64,13 @@ impl ShardTask {
 
     /// A piece was read: whoever wants rows of it takes them.
     pub(super) fn found(&mut self, partition: TopicPartition, piece: &Piece, own: &[Shares]) {
-        let mut by: BTreeSet<Revision> = BTreeSet::new();
-        by.extend(self.again.wants(partition).filter_map(|want| want.by));
+        let mut by: BTreeSet<Pins> = self.again.wants(partition).map(|want| want.by).collect();
+        by.remove(&Pins::OWN_OFFSETS);
         for (kept, shares) in piece.kept.iter().zip(own) {
-            self.offer(partition, piece, kept, None, shares);
+            self.offer(partition, piece, kept, Pins::OWN_OFFSETS, shares);
             for by in &by {
-                let shares = self.shares_by(*by, kept);
-                self.offer(partition, piece, kept, Some(*by), &shares);
+                let shares = self.shares_of(kept, *by);
+                self.offer(partition, piece, kept, *by, &shares);
             }
         }
         for want in self.again.wants(partition).filter(|want| want.next() >= piece.start) {
@@ -80,7 +80,7 @@ impl ShardTask {
         self.finish_reveals(partition);
     }
 
-    fn offer(&mut self, partition: TopicPartition, piece: &Piece, kept: &Kept, by: Option<Revision>, shares: &Shares) {
+    fn offer(&mut self, partition: TopicPartition, piece: &Piece, kept: &Kept, by: Pins, shares: &Shares) {
         let budget = self.shared.budget.clone();
         let mut wants: HashMap<LaneId, Vec<&mut Want>> = HashMap::new();
         for want in self.again.wants(partition).filter(|want| want.by == by && want.next() >= piece.start) {
@@ -91,14 +91,6 @@ impl ShardTask {
                 want.take(kept, share.version, share.rows.iter(), &budget);
             }
         }
-    }
-
-    fn shares_by(&self, by: Revision, kept: &Kept) -> Shares {
-        let mut shares = Shares::default();
-        let catalogue = self.shared.configuration.catalogue();
-        let (block, rows) = (&kept.slice.block, kept.slice.rows.clone());
-        self.shared.router.route(&catalogue, by, block, rows, &mut shares);
-        shares
     }
 
     fn finish_debts(&mut self, partition: TopicPartition) {
@@ -192,8 +184,7 @@ impl ShardTask {
     /// The same rows, read again: same offsets, same versions, same order, so the same bytes.
     fn reveal_again(&mut self, permit: CommitPermit, pending: Pending, lane: OpenLane) {
         let wants = pending.covers.iter().map(|(partition, range)| {
-            let by = pending.run.map(|(_, by)| by);
-            (*partition, Want::decided(pending.id.lane, *range, by, pending.version))
+            (*partition, Want::decided(pending.id.lane, *range, pending.by, pending.version))
         });
         let wants: BTreeMap<TopicPartition, Want> = wants.collect();
         self.again.reveals.insert(pending.id, Reveal { permit, pending, lane, wants, found: Waiting::default() });

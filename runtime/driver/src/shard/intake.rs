@@ -136,7 +136,7 @@ impl ShardTask {
     pub(super) fn fetched(&mut self, range: OffsetRange, block: &Arc<RecordBlock>, memory: &Arc<Reserved>) {
         let partition = block.partition();
         self.intake.live.insert(partition, range.next);
-        let shares = self.shares(range, block);
+        let shares = self.shares(range, block, Pins::OWN_OFFSETS);
         self.count(&shares);
         for track in self.intake.on_live(partition) {
             if let Some(Way::Behind { held, join_at }) = self.intake.ways.get_mut(&track) {
@@ -152,8 +152,8 @@ impl ShardTask {
         }
     }
 
-    /// Who wants which of these rows: by the revision of each row's own offset.
-    pub(super) fn shares(&self, range: OffsetRange, block: &RecordBlock) -> Shares {
+    /// Who wants which of these rows.
+    fn shares(&self, range: OffsetRange, block: &RecordBlock, by: Pins) -> Shares {
         let catalogue = self.shared.configuration.catalogue();
         let (partition, mut at) = (block.partition(), range.start);
         let mut shares = Shares::default();
@@ -161,7 +161,7 @@ impl ShardTask {
             let end = self.engine.revision_ends(partition, at).min(range.next);
             let revision = self.engine.revision_at(partition, at).expect("reading starts behind the first revision");
             let rows = block.row_at(at)..block.row_at(end);
-            self.shared.router.route(&catalogue, revision, block, rows, &mut shares);
+            self.shared.router.route(&catalogue, by.at(revision), block, rows, &mut shares);
             at = end;
         }
         shares
@@ -338,7 +338,7 @@ impl ShardTask {
         for (range, block, memory) in held {
             let position = self.engine.position(track).unwrap_or(range.start);
             if position < range.next {
-                let shares = self.shares(range, &block);
+                let shares = self.shares(range, &block, Pins::OWN_OFFSETS);
                 self.take(track, OffsetRange::new(position.max(range.start), range.next), &block, &memory, &shares);
             }
         }
@@ -370,7 +370,7 @@ impl ShardTask {
             }
         };
         self.intake.sweep.stands(partition, piece.next);
-        let own: Vec<Shares> = piece.kept.iter().map(|kept| self.shares_of(kept)).collect();
+        let own: Vec<Shares> = piece.kept.iter().map(|kept| self.shares_of(kept, Pins::OWN_OFFSETS)).collect();
         for (track, position, upto) in self.track_needs(partition) {
             // Who stands before the piece waits for another round.
             let next = upto.min(piece.next);
@@ -383,10 +383,10 @@ impl ShardTask {
         self.drive();
     }
 
-    fn shares_of(&self, kept: &Kept) -> Shares {
+    pub(super) fn shares_of(&self, kept: &Kept, by: Pins) -> Shares {
         let (block, rows) = (&kept.slice.block, &kept.slice.rows);
         let range = OffsetRange::new(block.offset(rows.start), block.offset(rows.end - 1).after());
-        self.shares(range, block)
+        self.shares(range, block, by)
     }
 
     fn take_piece(&mut self, track: Track, range: OffsetRange, piece: &Piece, shares: &[Shares]) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use outflow_api::{
     BatchId, DeadLetter, FeedId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset,
-    OffsetRange, Parked, Pending, Ranges, Revision, RevisionRecord, Run, Shard, TopicId, TopicPartition, Track,
+    OffsetRange, Parked, Pending, Pins, Ranges, Revision, RevisionRecord, Run, Shard, TopicId, TopicPartition, Track,
     Transaction,
 };
 use std::collections::BTreeMap;
@@ -41,23 +41,25 @@ pub fn full_lane(shard: Shard, token: Vec<u8>) -> LaneRecord {
         token: Bytes::from(token),
         covers: BTreeMap::from([(at(7, 0), range(1_000, 2_000)), (at(u128::MAX, u32::MAX), range(0, i64::MAX - 1))]),
         version: Revision(u64::MAX),
-        run: Some((Revision(8), Revision(u64::MAX))),
+        run: Some(Revision(8)),
+        by: Pins::to(Revision(3)).reshaped(Revision(u64::MAX)),
         rejected: BTreeMap::from([(at(7, 0), vec![Offset(1_001), Offset(1_999)])]),
         rows: u64::MAX,
         rows_hash: u64::MAX,
     };
     let run = Run {
-        id: Revision(8),
-        by: Revision(u64::MAX),
+        id: Some(Revision(8)),
+        by: Pins::to(Revision(3)).reshaped(Revision(u64::MAX)),
         owed: BTreeMap::from([(at(7, 2), Ranges::of(range(3, 9)))]),
         spent: BTreeMap::from([(at(7, 2), vec![Offset(4)])]),
     };
-    let later = Run { id: Revision(9), spent: BTreeMap::new(), ..run.clone() };
+    let later = Run { id: Some(Revision(9)), spent: BTreeMap::new(), ..run.clone() };
+    let mended = Run { id: None, by: Pins::OWN_OFFSETS.reshaped(Revision(9)), ..run.clone() };
     LaneRecord {
         feed: FeedId(u32::MAX),
         next: BTreeMap::from([(at(7, 0), Offset(2_000)), (at(7, 1), Offset::ZERO)]),
         owed: BTreeMap::from([(at(7, 2), owed)]),
-        runs: vec![run, later],
+        runs: vec![mended, run, later],
         pending: Some(pending),
         spent: BTreeMap::from([(at(7, 2), vec![Offset(11), Offset(12), Offset(40)])]),
         parked: Some(Parked { code: "no-such-bucket".to_owned(), hint: "Bücket – gone".to_owned(), held: true }),
