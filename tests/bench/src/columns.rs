@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn every_field_of_every_event_has_its_column() {
-        let mut events = workload::events();
+        let mut events = workload::events(workload::MERCHANTS);
         let mut buffer = Vec::new();
         for number in 0..2_000 {
             buffer.clear();

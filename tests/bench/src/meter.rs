@@ -21,14 +21,27 @@ pub fn usage(pid: u32) -> Usage {
     usage_of(&stat, &status).unwrap_or_else(|| panic!("process {pid} died while it was measured"))
 }
 
+/// What it holds in memory now.
+///
+/// # Panics
+/// If the process is gone.
+pub fn resident_mb(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let resident = kilobytes(&status, "VmRSS:").unwrap_or_else(|| panic!("process {pid} died while it was measured"));
+    resident / 1024.0
+}
+
+fn kilobytes(status: &str, field: &str) -> Option<f64> {
+    let value = status.lines().find_map(|line| line.strip_prefix(field))?;
+    value.trim().trim_end_matches(" kB").parse().ok()
+}
+
 fn usage_of(stat: &str, status: &str) -> Option<Usage> {
     // The name in parentheses may hold spaces; user and system time are fields 14 and 15, the state is field 3.
     let after_name = stat.rsplit_once(") ")?.1;
     let mut times = after_name.split(' ').skip(11).map_while(|field| field.parse::<f64>().ok());
     let ticks = times.next()? + times.next()?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let peak_kb: f64 = peak.trim().trim_end_matches(" kB").parse().ok()?;
-    Some(Usage { cpu_s: ticks / TICKS_PER_S, peak_mb: peak_kb / 1024.0 })
+    Some(Usage { cpu_s: ticks / TICKS_PER_S, peak_mb: kilobytes(status, "VmHWM:")? / 1024.0 })
 }
 
 #[cfg(test)]

@@ -6,9 +6,6 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
-const BEGIN: &str = "<!-- made by `cargo xtask bench`: begin -->\n";
-const END: &str = "<!-- made by `cargo xtask bench`: end -->";
-
 /// Medians of a system's runs; the peak is the highest.
 struct Summary {
     cpu_s_per_million: f64,
@@ -31,7 +28,7 @@ fn summary(plan: &Plan, results: &Results, system: System) -> Option<Summary> {
     })
 }
 
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
@@ -62,14 +59,13 @@ fn title(system: System) -> &'static str {
 
 pub fn markdown(plan: &Plan, results: &Results) -> String {
     let mut text = format!(
-        "{} events of {:.0} bytes on average, {} cores ({}); Outflow's flush limits: `{FLUSH}`, of \
+        "{} events of {:.0} bytes on average, {}; Outflow's flush limits: `{FLUSH}`, of \
          merchants `{FLUSH_OF_MERCHANTS}`.\n\n\
          | system | CPU s per million events | × DuckDB | peak MB | events/s | files | MB |\n\
          |---|---|---|---|---|---|---|\n",
         plan.events,
         results.event_bytes,
-        std::thread::available_parallelism().map_or(0, usize::from),
-        processor()
+        machine()
     );
     for system in System::value_variants() {
         let name = title(*system);
@@ -116,29 +112,41 @@ fn described(summary: &Summary) -> Value {
     })
 }
 
+/// Cores and processor, for hosts differ; and whether it is worth anything.
+pub fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let build = if cfg!(debug_assertions) { ", a debug build: figures mean nothing" } else { "" };
+    format!("{cores} cores ({}){build}", processor())
+}
+
 fn processor() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     name.map_or("unknown processor".to_owned(), |(_, name)| name.to_owned())
 }
 
+/// Between the marks of what was run: nothing, or ` --only start`.
+///
 /// # Panics
 /// If the README is gone or has lost its marks.
-pub fn write_readme(table: &str) {
+pub fn write_readme(options: &str, table: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = fs::read_to_string(&path).expect("the README is beside the sources");
-    fs::write(path, replaced(&text, table).expect("the README has its marks")).expect("the README can be written");
+    fs::write(path, replaced(&text, options, table).expect("the README has its marks"))
+        .expect("the README can be written");
 }
 
-fn replaced(text: &str, table: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}{table}{END}{after}"))
+fn replaced(text: &str, options: &str, table: &str) -> Option<String> {
+    let [begin, end] = ["begin", "end"].map(|what| format!("<!-- made by `cargo xtask bench{options}`: {what} -->"));
+    let (before, rest) = text.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{table}{end}{after}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Scenario;
 
     fn plan() -> Plan {
         Plan { quick: true, events: 1_000_000, systems: vec![] }
@@ -164,8 +172,20 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_marks_is_replaced() {
-        let text = format!("a\n{BEGIN}old{END}\nb\n");
-        assert_eq!(replaced(&text, "new\n"), Some(format!("a\n{BEGIN}new\n{END}\nb\n")));
-        assert_eq!(replaced("a", "new"), None);
+        let mark = |options: &str, what: &str| format!("<!-- made by `cargo xtask bench{options}`: {what} -->\n");
+        let part = |options: &str, text: &str| mark(options, "begin") + text + &mark(options, "end");
+        let whole = |one: &str, other: &str| format!("a\n{}b\n{}c\n", part("", one), part(" --only start", other));
+        assert_eq!(replaced(&whole("1\n", "2\n"), "", "3\n"), Some(whole("3\n", "2\n")));
+        assert_eq!(replaced(&whole("1\n", "2\n"), " --only start", "3\n"), Some(whole("1\n", "3\n")));
+        assert_eq!(replaced("a", "", "3\n"), None);
+    }
+
+    #[test]
+    fn every_run_that_is_written_down_has_its_place_in_the_readme() {
+        let readme = include_str!("../README.md");
+        let named = Scenario::value_variants().iter().map(|scenario| format!(" --only {}", scenario.name()));
+        for options in named.chain([String::new()]) {
+            assert!(replaced(readme, &options, "").is_some(), "no marks of `cargo xtask bench{options}`");
+        }
     }
 }

@@ -8,6 +8,8 @@ pub const EVENTS_QUICK: u64 = 1_000_000;
 pub const TOPIC: &str = "bench.events";
 pub const PARTITIONS: i32 = 8;
 pub const MERCHANTS: u32 = 10_000;
+/// As the generator of events numbers them.
+pub const FIRST_MERCHANT: u32 = outflow_demo::FIRST_MERCHANT;
 const SEED: u64 = 20_261_127;
 /// 2026-11-27, a Black Friday, at 18,500 events a second.
 const START_MS: i64 = 1_795_766_400_000;
@@ -16,6 +18,7 @@ const EVENTS_PER_MS: f64 = 18.5;
 /// The same events as a topic and as a file, and room for what is made of them. Gone when dropped.
 pub struct Workload {
     pub kafka: Kafka,
+    /// For those who read a file; empty if nobody does.
     pub file: PathBuf,
     pub events: u64,
     /// Of all events' JSON.
@@ -23,9 +26,9 @@ pub struct Workload {
     pub folder: TempDir,
 }
 
-/// The generator of event `number` and later ones.
-pub fn events() -> Events {
-    Events::new(SEED, MERCHANTS)
+/// The generator of the events of so many merchants.
+pub fn events(merchants: u32) -> Events {
+    Events::new(SEED, merchants)
 }
 
 pub fn happened_at(number: u64) -> i64 {

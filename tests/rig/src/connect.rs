@@ -1,8 +1,6 @@
-use crate::{Kafka, Process, free_port, maven_jars};
+use crate::{Kafka, Process, free_port, http::request, maven_jars};
 use std::{
     fs,
-    io::{Read, Write},
-    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -77,26 +75,7 @@ impl Connect {
 
     /// Asks over REST; an answer of 4xx or 5xx is an error.
     pub fn request(&self, method: &str, path: &str, json: &str) -> Result<String, String> {
-        let exchange = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-            stream.set_read_timeout(Some(Duration::from_secs(90)))?;
-            write!(
-                stream,
-                "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
-                 Content-Length: {}\r\n\r\n{json}",
-                json.len()
-            )?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        let answer = exchange().map_err(|error| format!("{method} {path}: {error}"))?;
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        if head.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
-            Ok(body.to_owned())
-        } else {
-            Err(format!("{method} {path}: {head} {body}"))
-        }
+        request(self.port, method, path, json)
     }
 }
 

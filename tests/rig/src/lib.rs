@@ -6,6 +6,7 @@ mod azurite;
 mod connect;
 mod gcs;
 mod go;
+pub mod http;
 mod kafka;
 mod maven;
 pub mod process;

@@ -53,7 +53,7 @@ fn run_end_to_end(report: &mut Report, name: Option<&str>, kills: u32) {
     }
 }
 
-pub fn bench(quick: bool, json: bool) -> ExitCode {
+pub fn bench(options: &[String]) -> ExitCode {
     if let Some(missing) = tools::missing(&["go", "npm"]) {
         println!("{missing}");
         return ExitCode::FAILURE;
@@ -63,7 +63,7 @@ pub fn bench(quick: bool, json: bool) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let mut command = Command::new(root().join("target/release/outflow-bench"));
-    command.args(quick.then_some("--quick")).args(json.then_some("--json"));
+    command.args(options);
     if command.status().is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

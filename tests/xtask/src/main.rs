@@ -46,12 +46,9 @@ enum Task {
     },
     /// CPU, memory and throughput beside DuckDB and Kafka Connect; writes the table of tests/bench/README.md
     Bench {
-        /// A million events and DuckDB alone, under two minutes
-        #[arg(long)]
-        quick: bool,
-        /// Print one JSON object as the last line
-        #[arg(long)]
-        json: bool,
+        /// Those of the benchmark: `--quick`, `--json`, `--only NAME`; `-- --help` lists them all
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
     },
 }
 
@@ -64,7 +61,7 @@ fn main() -> ExitCode {
         Task::Sim { seeds, seed, mutant: None } => simulation::run(&mut report, seeds, seed),
         Task::Sim { seeds, seed, mutant: Some(name) } => simulation::mutants(&mut report, &name, seeds, seed),
         Task::E2e { name } => commands::end_to_end(&mut report, name.as_deref()),
-        Task::Bench { quick, json } => return commands::bench(quick, json),
+        Task::Bench { options } => return commands::bench(&options),
     }
     report.finish()
 }
