@@ -36,7 +36,8 @@ pub struct FeedEntry {
     pub since: Revision,
     /// It is as old as its connector, and begins where the topics do; else where the revision does.
     pub is_first: bool,
-    pub is_retired: bool,
+    /// Since this revision nobody publishes it.
+    pub retired: Option<Revision>,
 }
 
 /// What a revision brought.
@@ -119,12 +120,12 @@ impl Catalogue {
         let connector = Arc::clone(&routes.name);
         routes.entries.set(revision, entry);
         for feed in self.feeds.values_mut().filter(|feed| feed.connector == connector) {
-            feed.is_retired = true;
+            feed.retired.get_or_insert(revision);
         }
         for (schedule, id) in feeds {
             let connector = Arc::clone(&connector);
-            let new = FeedEntry { connector, schedule, since: revision, is_first, is_retired: false };
-            self.feeds.entry(FeedId(id)).or_insert(new).is_retired = false;
+            let new = FeedEntry { connector, schedule, since: revision, is_first, retired: None };
+            self.feeds.entry(FeedId(id)).or_insert(new).retired = None;
         }
         defines
     }
@@ -169,6 +170,15 @@ impl Catalogue {
         self.connectors.values().filter_map(move |routes| {
             let entry = routes.entry(revision)?;
             entry.topics.iter().any(|known| known.id() == topic).then_some((routes, entry))
+        })
+    }
+
+    /// Which feeds read which topics, as of this revision.
+    pub fn reads(&self, revision: Revision) -> impl Iterator<Item = (FeedId, TopicId)> {
+        let entries = self.connectors.values().filter_map(move |routes| routes.entry(revision));
+        entries.flat_map(|entry| {
+            let topics = move |feed| entry.topics.iter().map(move |topic| (feed, topic.id()));
+            entry.feeds.values().copied().map(FeedId).flat_map(topics)
         })
     }
 

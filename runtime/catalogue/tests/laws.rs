@@ -206,8 +206,10 @@ fn a_connector_that_goes_retires_its_feeds_and_rows_below_are_still_routed() {
     let mut log = Log::default();
     log.publish(&wanted("a", vec![lane("m", "x")]));
     log.publish(&Wanted { digest: "b".into(), ..Wanted::default() });
-    let feeds: Vec<bool> = log.catalogue.feeds().map(|(_, feed)| feed.is_retired).collect();
-    assert_eq!(feeds, [true]);
+    let feeds: Vec<_> = log.catalogue.feeds().map(|(id, feed)| (id, feed.retired)).collect();
+    assert_eq!(feeds, [(FeedId(1), Some(Revision(2)))]);
+    assert_eq!(log.catalogue.reads(Revision(1)).collect::<Vec<_>>(), [(FeedId(1), TopicId(7))]);
+    assert_eq!(log.catalogue.reads(Revision(2)).count(), 0);
     assert!(log.catalogue.readers(TopicId(7), Revision(2)).next().is_none());
     assert_eq!(log.catalogue.readers(TopicId(7), Revision(1)).count(), 1);
 }

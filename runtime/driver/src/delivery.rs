@@ -55,19 +55,21 @@ pub(crate) async fn prepare(
     }
 }
 
-/// Until there is an outcome. `stalled` hears, once, that it takes long.
+/// Until there is an outcome, or no sink any more: somebody gave the batch up. `stalled` hears, once, that it takes
+/// long.
 pub(crate) async fn commit(
-    sink: impl Fn() -> Arc<dyn Sink>,
+    sink: impl Fn() -> Option<Arc<dyn Sink>>,
     permit: &CommitPermit,
     encoded: Option<&Encoded>,
     calls: &Calls,
     stalled: impl Fn(Reason),
     repeated: impl Fn(),
-) -> Result<CommitOutcome, Fault> {
+) -> Result<Option<CommitOutcome>, Fault> {
     let (started, mut waits, mut reported) = (Instant::now(), Waits::new(), false);
     loop {
-        let fault = match calls.call(permit.prepared().id.lane, sink().commit(permit, encoded)).await {
-            Ok(outcome) => return Ok(outcome),
+        let Some(sink) = sink() else { return Ok(None) };
+        let fault = match calls.call(permit.prepared().id.lane, sink.commit(permit, encoded)).await {
+            Ok(outcome) => return Ok(Some(outcome)),
             Err(fault) => fault,
         };
         let is_late = match fault.verdict {
@@ -82,5 +84,56 @@ pub(crate) async fn commit(
         tracing::debug!(batch = %permit.prepared().id, fault = %fault, "commit will be repeated");
         repeated();
         sleep(waits.next(&fault)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nowhere::Nowhere;
+    use outflow_api::{Finding, Generation, Incarnation, LaneId, SealedBatch, Shard, SweepReport, SweepScope};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    struct Down;
+
+    #[async_trait::async_trait]
+    impl Sink for Down {
+        fn encode(&self, batch: &SealedBatch) -> Result<Encoded, Fault> {
+            Nowhere.encode(batch)
+        }
+
+        async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<Prepared, Fault> {
+            Nowhere.prepare(id, encoded).await
+        }
+
+        async fn commit(&self, _: &CommitPermit, _: Option<&Encoded>) -> Result<CommitOutcome, Fault> {
+            Err(Fault::retry("down", "the destination is down"))
+        }
+
+        async fn abort(&self, prepared: &Prepared) -> Result<(), Fault> {
+            Nowhere.abort(prepared).await
+        }
+
+        async fn sweep(&self, scope: &SweepScope) -> Result<SweepReport, Fault> {
+            Nowhere.sweep(scope).await
+        }
+
+        async fn examine(&self) -> Vec<Finding> {
+            Nowhere.examine().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_tried_until_somebody_gives_it_up() {
+        let (incarnation, shard, generation, lane) = (Incarnation(1), Shard(0), Generation(1), LaneId(1));
+        let id = BatchId { incarnation, shard, generation, lane, seq: 1 };
+        let permit = CommitPermit::mint(Prepared { id, token: bytes::Bytes::new() });
+        let (asked, calls) = (AtomicU32::new(0), Calls::new());
+        let sink = || (asked.fetch_add(1, Ordering::Relaxed) < 3).then(|| Arc::new(Down) as Arc<dyn Sink>);
+        let outcome = commit(sink, &permit, None, &calls, |_| {}, || {}).await;
+        assert!(matches!(outcome, Ok(None)), "{outcome:?}");
+        assert_eq!(asked.into_inner(), 4);
+        let outcome = commit(|| Some(Arc::new(Nowhere)), &permit, None, &calls, |_| {}, || {}).await;
+        assert!(matches!(outcome, Ok(Some(CommitOutcome::Committed))), "{outcome:?}");
     }
 }

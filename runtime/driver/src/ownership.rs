@@ -95,14 +95,10 @@ fn starts(
 ) -> BTreeMap<Track, Offset> {
     let catalogue = configuration.catalogue();
     let mut starts = BTreeMap::new();
-    let taken = |since| since <= recovered.applied.revision;
-    for (id, feed) in catalogue.feeds().filter(|(_, feed)| !feed.is_retired && taken(feed.since)) {
-        let applied = recovered.applied.revision;
-        let Some(connector) = catalogue.routes(&feed.connector).and_then(|routes| routes.entry(applied)) else {
-            continue;
-        };
-        for partition in connector.topics.iter().flat_map(|topic| topology.partitions(topic.id())) {
-            let track = Track { feed: id, partition };
+    // One that a later revision ends is among them: up to there rows are its lanes'.
+    for (feed, topic) in catalogue.reads(recovered.applied.revision) {
+        for partition in topology.partitions(topic) {
+            let track = Track { feed, partition };
             if let Some(log) = bounds.get(&partition).filter(|_| !recovered.floors.contains_key(&track)) {
                 starts.insert(track, log.start);
             }

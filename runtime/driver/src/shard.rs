@@ -215,6 +215,7 @@ impl ShardTask {
         self.handle(event);
         self.begin_passes();
         self.retire();
+        self.stop_tries();
         self.drive();
     }
 

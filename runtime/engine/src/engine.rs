@@ -141,11 +141,6 @@ impl Engine {
         self.tracks.iter().map(|(track, cursor)| (*track, cursor.floor))
     }
 
-    /// Where the newest revision begins.
-    pub fn newest_start(&self, partition: TopicPartition) -> Offset {
-        self.revisions.newest_start(partition)
-    }
-
     /// How far the config log has been taken; what is still waiting is not counted.
     pub fn applied(&self) -> Applied {
         self.revisions.applied

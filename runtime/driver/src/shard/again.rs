@@ -7,6 +7,7 @@ use crate::{
     rows::Waiting,
 };
 use outflow_api::Sink;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A decided batch that cannot be tried now.
 const LATER: Duration = Duration::from_secs(5);
@@ -16,6 +17,8 @@ const LATER: Duration = Duration::from_secs(5);
 pub(crate) struct Again {
     debts: HashMap<BatchId, (TopicPartition, Want, Vec<Offset>)>,
     reveals: HashMap<BatchId, Reveal>,
+    /// Whose commits are being tried; true once nobody wants them any more.
+    tries: HashMap<BatchId, Arc<AtomicBool>>,
 }
 
 /// A decided batch whose rows are read again, each partition by itself.
@@ -142,6 +145,10 @@ impl ShardTask {
     pub(super) fn reveal(&mut self, permit: CommitPermit, pending: Pending, read_rows: bool) {
         let mail = self.mail.clone();
         let batch = pending.id;
+        if self.engine.pending(batch).is_none() {
+            // An operator gave it up between two tries.
+            return drop(self.pieces.remove(&batch));
+        }
         if pending.token.is_empty() {
             return drop(mail.send(Mail::Revealed { batch, outcome: Revealed::Committed, letters: Vec::new() }));
         }
@@ -154,20 +161,43 @@ impl ShardTask {
             return self.reveal_again(permit, pending, lane);
         }
         let repeated = self.shared.status.repeats_of(&lane.connector);
-        let (calls, today) = (Arc::clone(&self.shared.calls), self.today(lane, pending.version, batch.lane));
+        let (calls, today) = (Arc::clone(&self.shared.calls), self.today(lane, pending.version, batch));
         self.tasks.spawn(async move {
             let encoded = pieces.as_ref().map(|pieces| &pieces.encoded);
-            let answer = settle(today, &permit, encoded, batch, &mail, (repeated, &calls)).await;
-            let _ = mail.send(answer);
+            if let Some(answer) = settle(today, &permit, encoded, batch, &mail, (repeated, &calls)).await {
+                let _ = mail.send(answer);
+            }
         });
     }
 
-    /// The lane's sink with today's credentials, asked for before each try: somebody may have mended them.
-    fn today(&self, lane: OpenLane, version: Revision, id: LaneId) -> impl Fn() -> Arc<dyn Sink> + Send + Sync + use<> {
+    /// The lane's sink with today's credentials, asked for before each try: somebody may have mended them, or given the
+    /// batch up.
+    fn today(
+        &mut self,
+        lane: OpenLane,
+        version: Revision,
+        batch: BatchId,
+    ) -> impl Fn() -> Option<Arc<dyn Sink>> + Send + Sync + use<> {
         let (lanes, configuration) = (self.shared.lanes.clone(), self.shared.configuration.clone());
-        move || match lanes.get(&configuration.catalogue(), id, version) {
-            Ok(today) => today.sink,
-            Err(_) => Arc::clone(&lane.sink),
+        let is_over = Arc::clone(self.again.tries.entry(batch).or_default());
+        move || {
+            let today = || lanes.get(&configuration.catalogue(), batch.lane, version);
+            let sink = || today().map_or_else(|_| Arc::clone(&lane.sink), |today| today.sink);
+            (!is_over.load(Ordering::Relaxed)).then(sink)
+        }
+    }
+
+    /// P26: what an operator gave up is not tried on.
+    pub(super) fn stop_tries(&mut self) {
+        let is_wanted = |batch: &BatchId| self.engine.pending(*batch).is_some();
+        self.again.reveals.retain(|batch, _| is_wanted(batch));
+        let over: Vec<BatchId> = self.again.tries.keys().filter(|batch| !is_wanted(batch)).copied().collect();
+        for batch in over {
+            self.pieces.remove(&batch);
+            self.letters.remove(&batch);
+            if let Some(is_over) = self.again.tries.remove(&batch) {
+                is_over.store(true, Ordering::Relaxed);
+            }
         }
     }
 
@@ -195,21 +225,23 @@ impl ShardTask {
         let (mail, compute) = (self.mail.clone(), self.shared.compute.clone());
         let (repeated, calls) = (self.shared.status.repeats_of(&lane.connector), Arc::clone(&self.shared.calls));
         let id = pending.id;
-        let today = self.today(lane.clone(), pending.version, id.lane);
+        let today = self.today(lane.clone(), pending.version, id);
         let job = self.job(id, lane, found, pending.covers.clone(), pending.rejected.clone());
         self.tasks.spawn(async move {
             let answer = match make(&compute, job).await {
                 Ok(made) if made.rows_hash == pending.rows_hash => {
                     settle(today, &permit, Some(&made.encoded), id, &mail, (repeated, &calls)).await
                 }
-                Ok(_) => Mail::Revealed { batch: id, outcome: Revealed::RowsDiffer, letters: Vec::new() },
+                Ok(_) => Some(Mail::Revealed { batch: id, outcome: Revealed::RowsDiffer, letters: Vec::new() }),
                 Err(fault) => {
                     let _ = mail.send(Mail::Engine(Event::RevealStalled { batch: id, reason: reason(&fault) }));
                     tokio::time::sleep(LATER).await;
-                    Mail::Reveal { permit, pending: Box::new(pending), read_rows: true }
+                    Some(Mail::Reveal { permit, pending: Box::new(pending), read_rows: true })
                 }
             };
-            let _ = mail.send(answer);
+            if let Some(answer) = answer {
+                let _ = mail.send(answer);
+            }
         });
     }
 
@@ -243,26 +275,27 @@ impl ShardTask {
     }
 }
 
-/// One commit, until it answers.
+/// One commit, until it answers or is given up.
 async fn settle(
-    sink: impl Fn() -> Arc<dyn Sink>,
+    sink: impl Fn() -> Option<Arc<dyn Sink>>,
     permit: &CommitPermit,
     encoded: Option<&Encoded>,
     batch: BatchId,
     mail: &mpsc::UnboundedSender<Mail>,
     (repeated, calls): (impl Fn(), &Calls),
-) -> Mail {
+) -> Option<Mail> {
     let stalled = |reason: Reason| drop(mail.send(Mail::Engine(Event::RevealStalled { batch, reason })));
     let outcome = match delivery::commit(sink, permit, encoded, calls, stalled, repeated).await {
-        Ok(CommitOutcome::Committed) => Revealed::Committed,
-        Ok(CommitOutcome::AlreadyCommitted) => Revealed::AlreadyCommitted,
-        Ok(CommitOutcome::NeedsRows) => Revealed::NeedsRows,
-        Ok(CommitOutcome::Lost) => Revealed::Lost,
-        Ok(CommitOutcome::Rejected { .. }) => {
+        Ok(None) => return None,
+        Ok(Some(CommitOutcome::Committed)) => Revealed::Committed,
+        Ok(Some(CommitOutcome::AlreadyCommitted)) => Revealed::AlreadyCommitted,
+        Ok(Some(CommitOutcome::NeedsRows)) => Revealed::NeedsRows,
+        Ok(Some(CommitOutcome::Lost)) => Revealed::Lost,
+        Ok(Some(CommitOutcome::Rejected { .. })) => {
             let hint = "the destination refuses rows at commit, which no sink of this build does: this is a bug";
-            return Mail::Failed(Fault::halt("rejected-at-commit", hint));
+            return Some(Mail::Failed(Fault::halt("rejected-at-commit", hint)));
         }
-        Err(fault) => return Mail::Failed(fault),
+        Err(fault) => return Some(Mail::Failed(fault)),
     };
-    Mail::Revealed { batch, outcome, letters: Vec::new() }
+    Some(Mail::Revealed { batch, outcome, letters: Vec::new() })
 }

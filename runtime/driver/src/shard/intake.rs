@@ -416,17 +416,55 @@ impl ShardTask {
 
     /// A feed that nobody publishes any more is read up to where the revision begins that ended it.
     pub(super) fn retire(&mut self) {
-        let retired: BTreeSet<FeedId> = {
+        let retired: Vec<(FeedId, Revision)> = {
             let catalogue = self.shared.configuration.catalogue();
-            catalogue.feeds().filter(|(_, feed)| feed.is_retired).map(|(id, _)| id).collect()
+            catalogue.feeds().filter_map(|(id, feed)| Some((id, feed.retired?))).collect()
         };
-        for feed in retired {
-            let own = || self.intake.ways.keys().filter(move |track| track.feed == feed);
-            let read = |track: &Track| self.engine.position(*track) >= Some(self.engine.newest_start(track.partition));
-            if own().next().is_some() && own().all(read) {
+        for (feed, gone) in retired {
+            let is_here = self.intake.ways.keys().any(|track| track.feed == feed);
+            if is_here && is_over(&self.engine, feed, gone) {
                 self.intake.ways.retain(|track, _| track.feed != feed);
                 self.handle(Event::FeedRetired(feed));
             }
         }
+    }
+}
+
+/// A feed is over where the revision begins that ended it. As long as the engine has not taken that one, it begins
+/// nowhere yet.
+fn is_over(engine: &Engine, feed: FeedId, gone: Revision) -> bool {
+    let mut own = engine.tracks().filter(|(track, _)| track.feed == feed);
+    engine.applied().revision >= gone && own.all(|(track, at)| engine.revision_at(track.partition, at) >= Some(gone))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use outflow_api::{Applied, Generation, Incarnation, Recovered, RevisionRecord, TopicId};
+    use outflow_engine::{Publication, Settings};
+
+    #[test]
+    fn a_feed_is_over_where_the_revision_begins_that_ended_it_and_not_before_that_is_known() {
+        let partition = TopicPartition { topic: TopicId(1), partition: 0 };
+        let [live, hourly] = [0, 1].map(|feed| Track { feed: FeedId(feed), partition });
+        let recovered = Recovered {
+            incarnation: Incarnation(1),
+            generation: Generation(1),
+            floors: BTreeMap::from([(live, Offset(50)), (hourly, Offset(5))]),
+            lanes: BTreeMap::new(),
+            revisions: vec![RevisionRecord { revision: Revision(1), starts: BTreeMap::new() }],
+            applied: Applied { revision: Revision(1), commands: 0 },
+            bytes_read: 0,
+        };
+        let mut out = Vec::new();
+        let mut engine = Engine::recover(Settings::new(Shard(0)), recovered, &BTreeMap::new(), 0, &mut out);
+        let is_over = |engine: &Engine| is_over(engine, hourly.feed, Revision(2));
+        assert!(!is_over(&engine), "the revision is published, and begins nowhere yet");
+        let ends = Publication { revision: Revision(2), defines: true, ..Publication::default() };
+        engine.handle(1_000, Event::Published(ends), &mut out);
+        assert!(!is_over(&engine), "it begins where the live feed stands");
+        let range = OffsetRange::new(Offset(5), Offset(50));
+        engine.handle(1_001, Event::Fetched { track: hourly, range, taken: Vec::new() }, &mut out);
+        assert!(is_over(&engine));
     }
 }

@@ -52,8 +52,9 @@ impl ShardTask {
             let is_new = |topic: &&outflow_catalogue::Topic| feed.since == revision || !topics(before).contains(topic);
             let new = topics(revision).iter().filter(is_new).map(|topic| topic.id());
             for partition in new.flat_map(|topic| self.topology.partitions(topic)).filter(|key| self.is_own(*key)) {
-                // A schedule that is added to a connector begins where the lanes before it end.
-                let is_later = feed.since == revision && !feed.is_first;
+                // A schedule that is added to a connector begins where the lanes before it end, if there were any.
+                let is_read = self.engine.tracks().any(|(track, _)| track.partition == partition);
+                let is_later = feed.since == revision && !feed.is_first && is_read;
                 let start = (!is_later).then(|| self.log.get(&partition).map_or(Offset::ZERO, |log| log.start));
                 begins.insert(Track { feed: id, partition }, start);
             }
@@ -86,17 +87,14 @@ impl ShardTask {
         histories.chain(orders).collect()
     }
 
-    /// Partitions of topics that a feed reads and the engine does not know: the topic has grown, or was added.
+    /// Partitions of topics that a feed reads and the engine does not know: the topic has grown, or was added. A feed
+    /// that a later revision ends is told as well: up to there rows are its lanes'.
     fn new_tracks(&self) -> BTreeMap<Track, Offset> {
         let catalogue = self.shared.configuration.catalogue();
-        let applied = self.engine.applied().revision;
         let mut added = BTreeMap::new();
-        for (id, feed) in catalogue.feeds().filter(|(_, feed)| !feed.is_retired && feed.since <= applied) {
-            let entry = catalogue.routes(&feed.connector).and_then(|routes| routes.entry(applied));
-            let Some(connector) = entry else { continue };
-            let all = connector.topics.iter().flat_map(|topic| self.topology.partitions(topic.id()));
-            for partition in all.filter(|key| self.is_own(*key)) {
-                let track = Track { feed: id, partition };
+        for (feed, topic) in catalogue.reads(self.engine.applied().revision) {
+            for partition in self.topology.partitions(topic).filter(|key| self.is_own(*key)) {
+                let track = Track { feed, partition };
                 if self.engine.position(track).is_none()
                     && let Some(log) = self.log.get(&partition)
                 {
