@@ -38,6 +38,8 @@ struct Restarted {
     all_s: f64,
     events: u64,
     files: usize,
+    /// The producer behind its pace.
+    late: Duration,
 }
 
 /// A restart begins to read at the floors, behind the rows that waited in memory. It flows again when new events of
@@ -49,16 +51,19 @@ pub fn run(size: Size) -> Finding {
         "{} merchants, {} events/s for {} s before `kill -9` and on through the restart; flush limits `{FLUSH}`, of \
          one probe in each of {PARTITIONS} partitions `{PROBES}`; `replay_distance_max` as by default (60 s); {}.\n\n\
          | worker | records to read again | s to the first probe's new row | s to all probes' | goal: {GOAL_S} s \
-         | events | files |\n\
-         |---|---|---|---|---|---|---|\n",
+         | events | files | producer late by |\n\
+         |---|---|---|---|---|---|---|---|\n",
         size.lanes,
         size.rate,
         size.seconds,
         machine(),
     );
-    for Restarted { line, above_floors, first_s, all_s, events, files } in &runs {
+    for Restarted { line, above_floors, first_s, all_s, events, files, late } in &runs {
         let goal = met(*all_s <= GOAL_S);
-        text += &format!("| `{line}` | {above_floors} | {first_s:.1} | {all_s:.1} | {goal} | {events} | {files} |\n");
+        let late = late.as_millis();
+        text += &format!(
+            "| `{line}` | {above_floors} | {first_s:.1} | {all_s:.1} | {goal} | {events} | {files} | {late} ms |\n"
+        );
     }
     let values = runs.iter().map(|run| {
         json!({
@@ -90,18 +95,18 @@ fn restart(ground: &Ground, name: &str, line: &'static str, size: Size) -> Resta
     worker.kill();
     let (worker, [first_s, all_s]) = start(&site, &mut probes, killed);
     say(&format!("{line}: new rows after {first_s:.1} s, in every partition after {all_s:.1} s"));
-    let sent = load.finish().events();
+    let sent = load.finish();
     // Whatever was sent before these is read when they are visible, and delivered when the worker has stopped.
     probes.iter_mut().for_each(Probe::send);
     worker.wait("the last events", LOOK_EVERY, LIMIT, || probes.iter_mut().all(|probe| probe.visible() >= probe.sent));
     worker.drain();
-    let events = sent + probes.iter().map(|probe| probe.sent).sum::<u64>();
+    let events = sent.events() + probes.iter().map(|probe| probe.sent).sum::<u64>();
     assert_eq!(in_topic(&ground.kafka, &topic), events, "the topic does not hold what was sent");
     duckdb::assert_delivered(&site.files(), events);
     say("counted by DuckDB: every event once, in its own merchant's folder");
     let files = parquet_files(&lake).len();
     std::fs::remove_dir_all(lake).expect("our own folder can be removed");
-    Restarted { line, above_floors, first_s, all_s, events, files }
+    Restarted { line, above_floors, first_s, all_s, events, files, late: sent.late }
 }
 
 /// Seconds from the old process's end to the first and to the last probe's new row.
