@@ -55,6 +55,10 @@ pub const REPLAY_AGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Durati
 pub const REPLAY_AGE_DEFAULT: Duration = Duration::from_secs(60);
 pub const REPLAY_RECORDS: RangeInclusive<u64> = 1_000..=1_000_000_000;
 pub const REPLAY_RECORDS_DEFAULT: u64 = 2_000_000;
+/// 0 alarms only when data is gone; beyond a year it is a typing error.
+pub const ALARM_RETENTION_LEFT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(366 * 24 * 60 * 60);
+/// Somebody sees it on a working day, and has another to mend it.
+pub const ALARM_RETENTION_LEFT_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Kafka's limit is the number of brokers; nobody has more copies.
 pub const REPLICATION: RangeInclusive<u64> = 1..=15;
 

@@ -32,6 +32,7 @@ pub struct Worker {
     /// How long a stop may take until what is not decided is left to the next owner.
     pub drain_deadline: Duration,
     pub replay_distance_max: ReplayDistance,
+    pub alarms: Alarms,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,6 +59,13 @@ pub struct ReplayDistance {
     pub records: u64,
 }
 
+/// What people want to be told of in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Alarms {
+    /// Sooner than this, topics remove what a lane has not delivered.
+    pub retention_left: Duration,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Log {
     /// `info`, or by target: `info,outflow_kafka=debug`.
@@ -71,7 +79,7 @@ pub enum LogFormat {
     Json,
 }
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "kafka",
     "local",
     "group",
@@ -85,6 +93,7 @@ const KEYS: [&str; 13] = [
     "log",
     "drain_deadline",
     "replay_distance_max",
+    "alarms",
 ];
 const REST_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8083);
 
@@ -113,6 +122,7 @@ pub fn check(report: &Report<'_>, node: &Node) -> Option<Worker> {
         log: log(&section),
         drain_deadline: section.duration("drain_deadline", limits::DRAIN_DEADLINE, limits::DRAIN_DEADLINE_DEFAULT),
         replay_distance_max: replay_distance(&section),
+        alarms: alarms(&section),
         cluster: cluster?,
         group,
     })
@@ -191,4 +201,12 @@ fn replay_distance(worker: &Section<'_>) -> ReplayDistance {
         age: section.duration("age", limits::REPLAY_AGE, default.age),
         records: section.number("records", limits::REPLAY_RECORDS, default.records),
     }
+}
+
+fn alarms(worker: &Section<'_>) -> Alarms {
+    let default = limits::ALARM_RETENTION_LEFT_DEFAULT;
+    let section = worker.section("alarms", &["retention_left"]);
+    let retention_left =
+        section.map_or(default, |section| section.duration("retention_left", limits::ALARM_RETENTION_LEFT, default));
+    Alarms { retention_left }
 }

@@ -32,6 +32,7 @@ fn the_embedded_worker_needs_nothing_but_a_folder() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/outflow-data");
     assert_eq!(worker.cluster, ClusterConfig::Local { folder });
     assert_eq!((worker.group.as_str(), worker.shards, worker.memory), ("outflow", 4, 512 << 20));
+    assert_eq!(worker.alarms.retention_left.as_secs(), 24 * 60 * 60);
     assert_eq!(worker.journal.topic, "outflow-journal");
     assert_eq!(connectors.len(), 1);
 }

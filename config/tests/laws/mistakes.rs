@@ -143,6 +143,8 @@ fn a_worker_is_told_what_it_may_not_do() {
     assert!(wrong("local: { folder: d }\nmemory: 1MiB").contains("64MiB to 1TiB"));
     assert!(wrong("local: { folder: d }\nshards: 0").contains("from 1 to 1024"));
     assert!(wrong("local: { folder: d }\nsession_timeout: 1s").contains("6s to 30m"));
+    assert!(wrong("local: { folder: d }\nalarms: { retention_left: 500d }").contains("0ms to 366d"));
+    assert!(wrong("local: { folder: d }\nalarms: { retention_lef: 6h }").contains("did you mean `retention_left`"));
     assert!(wrong("local: { folder: d }\ngroup: \"${env:G}\"").contains("explicit"));
     assert!(wrong("local: { folder: d }\njournal: { topic: a, ledger: a }").contains("the same topic"));
     assert!(wrong("kafka: { bootstrap: broker }").contains("host:port"));

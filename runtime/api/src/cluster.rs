@@ -1,10 +1,15 @@
-use crate::{ConfigLog, Fault, Journal, Offset, Shard, Source, TopicId, TopicPartition};
-use std::{fmt, time::Duration};
+use crate::{ConfigLog, Fault, Journal, Offset, Retention, Shard, Source, TopicId, TopicPartition};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Where records come from and decisions are kept: Kafka, or a folder. Hands out one object per thread.
 pub trait Cluster: Send + Sync {
     /// Each name's topic; a missing one is a fault that names it.
     fn topics(&self, names: &[String]) -> Result<Vec<TopicInfo>, Fault>;
+
+    /// How long each of these topics keeps its records; those of which we may not know it are left out.
+    fn retention(&self, names: &[String]) -> Result<BTreeMap<String, Retention>, Fault> {
+        Ok(names.iter().map(|name| (name.clone(), Retention::default())).collect())
+    }
 
     /// Creates what is missing of our own topics (journal, ledger, config log), and checks the settings of what is
     /// there.

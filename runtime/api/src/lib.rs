@@ -18,6 +18,7 @@ mod pins;
 mod position;
 mod ranges;
 mod record;
+mod retention;
 mod sink;
 mod source;
 mod sqltype;
@@ -36,6 +37,7 @@ pub use pins::{Pin, Pins};
 pub use position::{FeedId, Offset, OffsetRange, TopicId, TopicPartition, Track};
 pub use ranges::Ranges;
 pub use record::{Headers, RecordBlock, RecordView, RowSlice, Rows};
+pub use retention::Retention;
 pub use sink::{
     CommitOutcome, CommitPermit, Encoded, Guarantee, Identity, OpenSink, Origin, Piece, Prepared, SealedBatch, Sink,
     SinkContext, SinkDescriptor, SweepReport, SweepScope, TOKEN_BYTES_MAX,

@@ -31,5 +31,6 @@ pub use refusal::Refusal;
 pub use server::Control;
 pub use status::{ConnectorStatus, ParkedLane, PartitionStatus, Phase, ShardStatus, Status};
 pub use steering::{
-    Accepted, Act, Begin, Delivery, Detail, Merchant, OwedPartition, Page, Request, State, Steering, Until, Wanted,
+    Accepted, Act, Alarm, Begin, Delivery, Detail, Merchant, OwedPartition, Page, Request, State, Steering, Until,
+    Wanted,
 };

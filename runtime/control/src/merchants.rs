@@ -58,7 +58,9 @@ pub(crate) fn lag(board: &Board) -> Response {
         .iter()
         .map(|(name, one)| {
             let lag = json!({
-                "lag_records": one.lag_records, "lanes_behind": one.lanes_behind, "lanes_parked": one.lanes_parked,
+                "lag_records": one.lag_records, "lag_seconds": one.lag_seconds,
+                "retention_left_seconds": one.retention_left_seconds, "retention_alarms": one.retention_alarms,
+                "lanes_behind": one.lanes_behind, "lanes_parked": one.lanes_parked,
             });
             (name.clone(), lag)
         })

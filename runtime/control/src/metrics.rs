@@ -10,6 +10,7 @@ const CONNECTORS_MAX: usize = 1_000;
 const CODES_MAX: usize = 50;
 
 type Reading = fn(&ConnectorStatus) -> u64;
+type Seconds = fn(&ConnectorStatus) -> Option<u64>;
 
 const COUNTERS: [(&str, &str, Reading); 7] = [
     ("outflow_records_read_total", "Records read from the source", |connector| connector.records_read),
@@ -20,9 +21,21 @@ const COUNTERS: [(&str, &str, Reading); 7] = [
     ("outflow_rows_rejected_total", "Records gone to the dead letters", |connector| connector.rows_rejected),
     ("outflow_retries_total", "Repeated calls to the destination", |connector| connector.retries),
 ];
-const GAUGES: [(&str, &str, Reading); 2] = [
+const GAUGES: [(&str, &str, Reading); 3] = [
     ("outflow_lag_records", "Records that are not visible at the destination yet", |connector| connector.lag_records),
     ("outflow_lanes_parked", "Lanes that need a human or another day", |connector| connector.lanes_parked),
+    (
+        "outflow_retention_alarms",
+        "Lanes, and partitions not read, of which retention will remove records sooner than alarms.retention_left",
+        |connector| connector.retention_alarms,
+    ),
+];
+/// Absent where there is nothing to say.
+const SECONDS: [(&str, &str, Seconds); 2] = [
+    ("outflow_lag_seconds", "Age of the oldest record that is not visible yet", |connector| connector.lag_seconds),
+    ("outflow_retention_left_seconds", "Until retention removes the first of them", |connector| {
+        connector.retention_left_seconds
+    }),
 ];
 
 /// The status in Prometheus' text format.
@@ -40,6 +53,10 @@ pub fn metrics(status: &Status, version: &str) -> String {
         for (name, help, read) in families {
             page.family(name, kind, help, connectors().map(|(name, one)| (label("connector", name), read(one))));
         }
+    }
+    for (name, help, read) in SECONDS {
+        let known = connectors().filter_map(|(name, one)| Some((label("connector", name), read(one)?)));
+        page.family(name, "gauge", help, known);
     }
     let parked = connectors().flat_map(|(name, connector)| {
         let connector_label = label("connector", name);
@@ -99,7 +116,16 @@ mod tests {
     #[test]
     fn every_number_of_the_status_has_its_line() {
         let parked = vec![parked("no-bucket"), parked("no-bucket"), parked("no-rights")];
-        let orders = ConnectorStatus { records_read: 7, lag_records: 3, lanes_parked: 9, parked, ..Default::default() };
+        let orders = ConnectorStatus {
+            records_read: 7,
+            lag_records: 3,
+            lag_seconds: Some(60),
+            retention_left_seconds: Some(3_600),
+            retention_alarms: 2,
+            lanes_parked: 9,
+            parked,
+            ..Default::default()
+        };
         let status = Status {
             phase: Phase::Running,
             connectors: [("a\"b".to_owned(), orders)].into(),
@@ -113,6 +139,9 @@ mod tests {
             "# TYPE outflow_records_read_total counter",
             "outflow_records_read_total{connector=\"a\\\"b\"} 7",
             "outflow_lag_records{connector=\"a\\\"b\"} 3",
+            "outflow_lag_seconds{connector=\"a\\\"b\"} 60",
+            "outflow_retention_left_seconds{connector=\"a\\\"b\"} 3600",
+            "outflow_retention_alarms{connector=\"a\\\"b\"} 2",
             "outflow_lanes_parked{connector=\"a\\\"b\"} 9",
             "outflow_lanes_parked_by_code{connector=\"a\\\"b\",code=\"no-bucket\"} 2",
             "outflow_shard_generation{shard=\"3\"} 42",
@@ -129,6 +158,7 @@ mod tests {
         let status = Status { connectors: [("orders".to_owned(), connector)].into(), ..Status::default() };
         let page = metrics(&status, "0.1.0");
         assert!(page.lines().count() < 100);
+        assert!(!page.contains("outflow_lag_seconds"), "what is not known has no series");
         assert!(page.contains("code=\"other\"} 4950"));
     }
 }

@@ -1,6 +1,6 @@
 //! Bodies and queries as people write them → what is asked.
 
-use crate::{Act, Begin, Refusal, Request, State, Until, Wanted};
+use crate::{Act, Alarm, Begin, Refusal, Request, State, Until, Wanted};
 use chrono::DateTime;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
@@ -13,7 +13,8 @@ pub(crate) const ACTIONS: [&str; 7] = ["pause", "resume", "mend", "skip", "aband
 
 /// Of a list.
 pub(crate) fn wanted(query: &str) -> Result<Wanted, Refusal> {
-    let mut wanted = Wanted { connector: None, state: None, prefix: None, after: None, limit: LIMIT_DEFAULT };
+    let mut wanted =
+        Wanted { connector: None, state: None, alarm: None, prefix: None, after: None, limit: LIMIT_DEFAULT };
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         let value = value.into_owned();
         text(&key, &value)?;
@@ -22,9 +23,10 @@ pub(crate) fn wanted(query: &str) -> Result<Wanted, Refusal> {
             "prefix" => wanted.prefix = Some(value),
             "after" => wanted.after = Some(value),
             "state" => wanted.state = Some(state(&value)?),
+            "alarm" => wanted.alarm = Some(alarm(&value)?),
             "limit" => wanted.limit = limit(&value)?,
             _ => {
-                let allowed = "connector, state, prefix, after, limit";
+                let allowed = "connector, state, alarm, prefix, after, limit";
                 return Err(Refusal::malformed(format!("a list is not asked for by {key:?}; allowed: {allowed}")));
             }
         }
@@ -36,6 +38,13 @@ fn state(text: &str) -> Result<State, Refusal> {
     State::ALL.into_iter().find(|state| state.name() == text).ok_or_else(|| {
         let names = State::ALL.map(State::name).join(", ");
         Refusal::malformed(format!("{text:?} is no state; allowed: {names}"))
+    })
+}
+
+fn alarm(text: &str) -> Result<Alarm, Refusal> {
+    Alarm::ALL.into_iter().find(|alarm| alarm.name() == text).ok_or_else(|| {
+        let names = Alarm::ALL.map(Alarm::name).join(", ");
+        Refusal::malformed(format!("{text:?} is no alarm; allowed: {names}"))
     })
 }
 

@@ -55,7 +55,11 @@ async fn ready(State(shown): State<Shown>) -> Response {
     let status = shown.board.look();
     match status.not_ready() {
         Some(reason) => error(StatusCode::SERVICE_UNAVAILABLE, reason),
-        None => Json(json!({ "status": "ready", "shards_owned": status.shards_owned() })).into_response(),
+        None => {
+            let alarms = json!({ "retention": status.retention_alarms() });
+            let ready = json!({ "status": "ready", "shards_owned": status.shards_owned(), "alarms": alarms });
+            Json(ready).into_response()
+        }
     }
 }
 

@@ -43,6 +43,12 @@ pub struct ConnectorStatus {
     pub rows_rejected: u64,
     /// Records of our partitions that are not visible yet.
     pub lag_records: u64,
+    /// Age of the oldest of them, as far as known; null is unknown.
+    pub lag_seconds: Option<u64>,
+    /// Until retention removes the first of them; null where it never does.
+    pub retention_left_seconds: Option<u64>,
+    /// Lanes, and partitions of which not all is read, with less time left than `alarms.retention_left`.
+    pub retention_alarms: u64,
     /// Calls to the destination that are repeated after a fault.
     pub retries: u64,
     /// The worst ones, if there are many: `lanes_parked` counts all.
@@ -84,6 +90,10 @@ pub struct PartitionStatus {
 impl Status {
     pub fn shards_owned(&self) -> usize {
         self.shards.values().filter(|shard| shard.owned).count()
+    }
+
+    pub fn retention_alarms(&self) -> u64 {
+        self.connectors.values().map(|connector| connector.retention_alarms).sum()
     }
 
     /// Why this worker does no work, for as long as it does none.

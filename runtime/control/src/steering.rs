@@ -17,6 +17,7 @@ pub struct Wanted {
     pub connector: Option<String>,
     /// Without it, deliveries that were removed are left out.
     pub state: Option<State>,
+    pub alarm: Option<Alarm>,
     pub prefix: Option<String>,
     /// The last id of the page before.
     pub after: Option<String>,
@@ -56,6 +57,24 @@ impl State {
     }
 }
 
+/// What is wrong with a delivery though it goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Alarm {
+    /// The topics will remove what it has not delivered, sooner than people want.
+    Retention,
+}
+
+impl Alarm {
+    pub const ALL: [Alarm; 1] = [Alarm::Retention];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Alarm::Retention => "retention",
+        }
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Page {
     pub merchants: Vec<Merchant>,
@@ -88,13 +107,21 @@ pub struct Delivery {
     pub hint: Option<String>,
     /// Offsets to look through until it has caught up: records of others are among them.
     pub lag_records: u64,
+    /// Age of the oldest record that is not delivered; 0 if there is none, null if it is not known.
+    pub lag_seconds: Option<u64>,
+    /// Until retention by time removes that record; null where nothing is owed, nothing is removed or it is not known.
+    pub retention_left_seconds: Option<u64>,
+    /// Records that retention by size removes first; null where there is no such retention.
+    pub records_left: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<Alarm>,
     /// Read, and not yet in a decided batch.
     pub open_rows: u64,
     /// Replays, histories and mended debts under way, over all shards.
     pub runs: u64,
     /// A decided batch waits to become visible.
     pub pending: bool,
-    /// Of one merchant, where something is owed.
+    /// Of one merchant, where something is not delivered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<OwedPartition>,
 }
@@ -103,6 +130,7 @@ pub struct Delivery {
 pub struct OwedPartition {
     pub topic: String,
     pub partition: u32,
+    /// The first offset that is not delivered.
     pub owed_from: i64,
     /// Of the topic's log: what is below is gone.
     pub log_start: i64,
@@ -110,6 +138,9 @@ pub struct OwedPartition {
     pub offsets_until_loss: u64,
     /// Owed, and gone already.
     pub offsets_lost: u64,
+    pub lag_seconds: Option<u64>,
+    pub retention_left_seconds: Option<u64>,
+    pub records_left: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -118,7 +149,8 @@ pub struct Detail {
     pub merchant: Merchant,
     pub shards: Vec<u32>,
     /// What cannot be said.
-    pub note: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -54,6 +54,7 @@ fn list(daemon: &Daemon, listing: &Listing) -> Answer<()> {
     let parts = [
         ("connector", listing.connector.as_deref()),
         ("state", listing.state.as_deref()),
+        ("alarm", listing.alarm.as_deref()),
         ("prefix", listing.prefix.as_deref()),
         ("after", listing.after.as_deref()),
         ("limit", Some(limit.as_str())),

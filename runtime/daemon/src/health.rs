@@ -65,6 +65,7 @@ fn shown(summary: &Summary, is_draining: bool) -> Shown {
             hint: lane.hint.clone(),
         });
         let parked = parked.collect();
+        let overdue = progress::overdue(summary, name);
         let status = ConnectorStatus {
             records_read: of.records_read,
             records_unclaimed: of.records_unclaimed,
@@ -73,6 +74,9 @@ fn shown(summary: &Summary, is_draining: bool) -> Shown {
             bytes_visible: of.bytes_visible,
             rows_rejected: of.rows_rejected,
             lag_records: progress::lag_of(summary, name),
+            lag_seconds: overdue.lag_ms.map(|lag| lag / 1_000),
+            retention_left_seconds: overdue.retention_left_ms.map(|left| left / 1_000),
+            retention_alarms: overdue.retention_alarms,
             retries: of.retries,
             parked,
             lanes_parked,

@@ -19,8 +19,8 @@ use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
 
 /// A shard that does not answer by then is busy with something that is wrong.
 const LOOK_MAX: Duration = Duration::from_secs(10);
-const NOTE: &str = "seconds until retention removes what is owed are unknown: the topics' retention is not looked up; \
-                    offsets_until_loss says how far the log's start is from it";
+const UNKNOWN: &str = "retention_left_seconds is not known of all partitions: either a record's time is still looked \
+                       up, or our user may not see the topics' settings (grant DescribeConfigs on them)";
 
 /// The daemon's side of [`outflow_control::Steering`].
 pub struct Merchants {
@@ -159,10 +159,10 @@ async fn in_time(look: impl Future<Output = Result<Vec<LaneState>, outflow_api::
 impl outflow_control::Steering for Merchants {
     async fn merchants(&self, wanted: Wanted) -> Result<Page, Refusal> {
         let configuration = self.steering.configuration()?;
-        let standings = match wanted.state {
-            Some(_) => in_time(self.steering.lanes()).await?,
+        let standings = match (wanted.state, wanted.alarm) {
+            (Some(_), _) | (_, Some(_)) => in_time(self.steering.lanes()).await?,
             // The page says which lanes have to be asked.
-            None => {
+            (None, None) => {
                 let page = listing::page(&configuration.catalogue(), &Standings::default(), &wanted)?;
                 let all = page.merchants.iter().flat_map(|merchant| &merchant.deliveries);
                 self.standings_of(all.map(|delivery| LaneId(delivery.lane)).collect()).await?
@@ -177,7 +177,8 @@ impl outflow_control::Steering for Merchants {
         let lanes = target::lanes(&configuration.catalogue(), id)?;
         let standings = self.standings_of(lanes.clone()).await?;
         let merchant = listing::detail(&configuration.catalogue(), &standings, id, &lanes);
-        Ok(Detail { merchant, shards: self.shards(), note: NOTE.to_owned() })
+        let is_unknown = lanes.iter().filter_map(|lane| standings.of(lane.0)).any(|one| one.stay().is_unknown);
+        Ok(Detail { merchant, shards: self.shards(), note: is_unknown.then(|| UNKNOWN.to_owned()) })
     }
 
     async fn act(&self, merchant: &str, request: Request) -> Result<Accepted, Refusal> {

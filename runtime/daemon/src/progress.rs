@@ -1,4 +1,4 @@
-use outflow_driver::{Status, Summary};
+use outflow_driver::{LaneCounts, Status, Summary, oldest_known};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{Instant, interval};
 
@@ -55,6 +55,17 @@ pub fn lag_of(summary: &Summary, connector: &str) -> u64 {
     let ahead = own.filter_map(|partition| Some((partition.log?.next.0 - partition.floor.0).max(0) as u64));
     let owed = summary.shards.values().filter_map(|shard| shard.lanes.get(connector)).map(|lanes| lanes.owed);
     ahead.chain(owed).sum()
+}
+
+/// Over the shards: the oldest record that is known of, the least time left, all alarms.
+pub fn overdue(summary: &Summary, connector: &str) -> LaneCounts {
+    let shards = summary.shards.values().filter_map(|shard| shard.lanes.get(connector));
+    shards.fold(LaneCounts { lag_ms: Some(0), ..LaneCounts::default() }, |all, one| LaneCounts {
+        lag_ms: oldest_known([all.lag_ms, one.lag_ms]),
+        retention_left_ms: all.retention_left_ms.into_iter().chain(one.retention_left_ms).min(),
+        retention_alarms: all.retention_alarms + one.retention_alarms,
+        ..all
+    })
 }
 
 /// Connector → how many of its lanes are parked, and the code of one of them.

@@ -80,6 +80,7 @@ pub async fn work(
         memory_bytes_max: worker.memory as usize,
         cores: std::thread::available_parallelism().map_or(2, usize::from),
         drain_max: worker.drain_deadline,
+        retention_alarm: worker.alarms.retention_left,
     };
     let opener = Arc::new(ConfiguredOpener::default());
     let worker = Worker { cluster, opener, field: opener::field, plans, settings, status, steering };

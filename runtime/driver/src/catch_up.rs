@@ -13,6 +13,9 @@ use tokio::sync::oneshot;
 
 /// A piece of which no record comes for this long fails.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Times of records are looked up so seldom, and for so long at most.
+const TIMES_PAUSE: Duration = Duration::from_millis(250);
+const TIME_MAX: Duration = Duration::from_secs(3);
 /// The live stream comes first: while memory is short nothing is read beside it.
 const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -29,10 +32,25 @@ enum Request {
         range: OffsetRange,
         answer: oneshot::Sender<Result<Piece, Fault>>,
     },
+    TimeAt {
+        partition: TopicPartition,
+        offset: Offset,
+        answer: oneshot::Sender<Result<TimeAt, Fault>>,
+    },
     Bounds {
         partitions: Vec<TopicPartition>,
         answer: oneshot::Sender<Result<BTreeMap<TopicPartition, OffsetRange>, Fault>>,
     },
+}
+
+/// When the first record at or above an offset was written.
+pub(crate) enum TimeAt {
+    /// The record, and its time as the log has it.
+    Record(Offset, i64),
+    /// No record is there yet.
+    End,
+    /// There is more important work: ask again.
+    Busy,
 }
 
 /// A prefix of the range that was asked for.
@@ -45,12 +63,15 @@ pub(crate) struct Piece {
 impl CatchUp {
     pub fn start(source: Box<dyn Source>, budget: Budget) -> CatchUp {
         let (sender, requests) = mpsc::channel();
-        let mut reading = Reading { source, budget, at: None };
+        let mut reading = Reading { source, budget, at: None, asked: None };
         let run = move || {
             while let Ok(request) = requests.recv() {
                 match request {
                     Request::Read { partition, range, answer } => {
                         let _ = answer.send(reading.read(partition, range));
+                    }
+                    Request::TimeAt { partition, offset, answer } => {
+                        let _ = answer.send(reading.time_at(partition, offset));
                     }
                     Request::Bounds { partitions, answer } => {
                         let mut bound = |key| Ok((key, reading.source.bounds(key)?));
@@ -66,6 +87,12 @@ impl CatchUp {
     pub async fn read(&self, partition: TopicPartition, range: OffsetRange) -> Result<Piece, Fault> {
         let (answer, receiver) = oneshot::channel();
         let _ = self.0.send(Request::Read { partition, range, answer });
+        receiver.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    pub async fn time_at(&self, partition: TopicPartition, offset: Offset) -> Result<TimeAt, Fault> {
+        let (answer, receiver) = oneshot::channel();
+        let _ = self.0.send(Request::TimeAt { partition, offset, answer });
         receiver.await.unwrap_or_else(|_| Err(gone()))
     }
 
@@ -88,6 +115,8 @@ struct Reading {
     budget: Budget,
     /// Assigned, and where it stands: the next piece mostly goes on there.
     at: Option<(TopicPartition, Offset)>,
+    /// When somebody last wanted to know the time of a record.
+    asked: Option<Instant>,
 }
 
 impl Reading {
@@ -106,6 +135,47 @@ impl Reading {
             Err(_) => self.source.unassign(&[partition]),
         }
         piece.map(|(piece, _)| piece)
+    }
+
+    /// For people alone: rows that are owed come first.
+    fn time_at(&mut self, partition: TopicPartition, offset: Offset) -> Result<TimeAt, Fault> {
+        if self.budget.is_full() || self.asked.is_some_and(|asked| asked.elapsed() < TIMES_PAUSE) {
+            return Ok(TimeAt::Busy);
+        }
+        self.asked = Some(Instant::now());
+        if let Some((before, _)) = self.at.take() {
+            self.source.unassign(&[before]);
+        }
+        self.source.assign(&[(partition, offset)])?;
+        let found = self.first_record(partition, offset);
+        self.source.unassign(&[partition]);
+        found
+    }
+
+    fn first_record(&mut self, partition: TopicPartition, offset: Offset) -> Result<TimeAt, Fault> {
+        let (mut standing, mut events, deadline) = (offset, Vec::new(), Instant::now() + TIME_MAX);
+        while Instant::now() < deadline {
+            self.source.poll(Duration::from_millis(100), &mut events)?;
+            for event in events.drain(..) {
+                match event {
+                    SourceEvent::Fetched { range, block }
+                        if block.partition() == partition && range.start == standing =>
+                    {
+                        standing = range.next;
+                        if !block.is_empty() {
+                            return Ok(TimeAt::Record(block.offset(0), block.get(0).timestamp_ms));
+                        }
+                    }
+                    SourceEvent::AtEnd { partition: ended, end } if ended == partition && end == standing => {
+                        return Ok(TimeAt::End);
+                    }
+                    SourceEvent::Failed { partition: failed, fault } if failed == partition => return Err(fault),
+                    SourceEvent::Fetched { .. } | SourceEvent::Failed { .. } | SourceEvent::AtEnd { .. } => {}
+                }
+            }
+        }
+        let hint = format!("{partition:?} gave no record for {TIME_MAX:?} while one's time was wanted");
+        Err(Fault::retry("source-silent", hint))
     }
 
     fn wait_for_room(&self) {

@@ -19,6 +19,7 @@
 //! | `shard` | one owned shard: executes the engine's actions, feeds it events |
 //! | `shard/intake` | how rows come in: live, behind, in passes |
 //! | `shard/again` | rows that are read again |
+//! | `shard/ages` | how old is what is not delivered, and how long it is kept |
 //! | `shard/publishing` | what the config log brings, in the engine's terms |
 //! | `route` | whose rows are these? |
 //! | `lanes` | lanes that are open |
@@ -32,9 +33,12 @@
 //! | `compute` | the threads that encode |
 //! | `letters` | the dead letter of a record, in Connect's terms |
 //! | `memory` | the process's one budget |
+//! | `timeline` | when a partition's records were written |
+//! | `stay`, `alarms` | how long a topic keeps what is not delivered, and whom the log names |
 //! | `status` | counters for people |
 //! | `steering` | what people ask of a running worker |
 
+mod alarms;
 mod batch;
 mod calls;
 mod catch_up;
@@ -56,7 +60,9 @@ mod route;
 mod rows;
 mod shard;
 mod status;
+mod stay;
 mod steering;
+mod timeline;
 mod topology;
 mod worker;
 
@@ -66,7 +72,8 @@ pub use memory::Budget;
 pub use nowhere::Nowhere;
 pub use plan::{From, Plan};
 pub use route::Field;
-pub use shard::LaneState;
+pub use shard::{LaneState, Undelivered, oldest, oldest_known};
 pub use status::{ConnectorStatus, LaneCounts, LaneStatus, PartitionStatus, ShardStatus, Status, Summary};
+pub use stay::Stay;
 pub use steering::Steering;
 pub use worker::{Worker, WorkerSettings};

@@ -4,7 +4,7 @@
 use crate::{
     batch::{Covers, Job, Made, Offsets},
     calls::Calls,
-    catch_up::{CatchUp, Piece},
+    catch_up::{CatchUp, Piece, TimeAt},
     compute::Compute,
     configuration::Configuration,
     delivery::{self, Trouble, reason},
@@ -36,10 +36,12 @@ use tokio::{
 };
 
 mod again;
+mod ages;
 mod intake;
 mod publishing;
 mod view;
 
+pub use ages::{Undelivered, oldest, oldest_known};
 pub use view::LaneState;
 pub(crate) use view::Look;
 
@@ -51,6 +53,11 @@ pub(crate) enum Mail {
     Piece {
         partition: TopicPartition,
         result: Result<Piece, Fault>,
+    },
+    TimeAt {
+        partition: TopicPartition,
+        offset: Offset,
+        result: Result<TimeAt, Fault>,
     },
     Prepared(Box<PreparedMail>),
     Journaled(AppendOutcome),
@@ -118,6 +125,7 @@ pub(crate) struct Shared {
     pub router: Arc<Router>,
     pub calls: Arc<Calls>,
     pub shards: u32,
+    pub retention_alarm_ms: u64,
 }
 
 pub(crate) struct ShardTask {
@@ -131,6 +139,7 @@ pub(crate) struct ShardTask {
     open: OpenRows,
     intake: intake::Intake,
     again: again::Again,
+    ages: ages::Ages,
     /// Rows that were read again, until the engine says what becomes of them: it names their batch only then.
     debt: HashMap<LaneId, (Waiting, Offsets)>,
     letters: HashMap<BatchId, Vec<DeadLetter>>,
@@ -164,6 +173,7 @@ impl ShardTask {
             open: OpenRows::new(shared.budget.clone()),
             intake: intake::Intake::default(),
             again: again::Again::default(),
+            ages: ages::Ages::default(),
             debt: HashMap::new(),
             letters: HashMap::new(),
             pieces: HashMap::new(),
@@ -191,6 +201,7 @@ impl ShardTask {
                     self.tick();
                     if shown.elapsed() >= STATUS_EVERY {
                         shown = Instant::now();
+                        self.look_at_ages();
                         self.show();
                     }
                 }
@@ -229,6 +240,7 @@ impl ShardTask {
                 self.source_failed(partition, &fault)
             }
             Mail::Piece { partition, result } => self.piece(partition, result),
+            Mail::TimeAt { partition, offset, result } => self.time_at(partition, offset, result),
             Mail::Prepared(prepared) => self.prepared(*prepared),
             Mail::Journaled(outcome) => self.journaled(outcome),
             Mail::Revealed { batch, outcome, letters } => self.revealed(batch, outcome, letters),

@@ -56,6 +56,12 @@ pub struct LaneCounts {
     pub parked: u64,
     /// Records that the lane furthest behind has to look through.
     pub owed: u64,
+    /// Age of the oldest record that is not delivered, as far as known; none is unknown.
+    pub lag_ms: Option<u64>,
+    /// Until retention removes the first of them; none where it never does.
+    pub retention_left_ms: Option<u64>,
+    /// Lanes, and partitions of which not all is read, with less time left than people want.
+    pub retention_alarms: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

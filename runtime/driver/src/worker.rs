@@ -14,7 +14,7 @@ use crate::{
     shard::{End, Look, Mail, ShardTask, Shared},
     status::Status,
     steering::{Steering, Wheel},
-    topology::Topology,
+    topology::{self, Surveys, Topology},
 };
 use outflow_api::{
     Cluster, Fault, MembershipEvent, OffsetRange, RevokeDone, Shard, TopicInfo, TopicPartition, Verdict,
@@ -43,6 +43,8 @@ pub struct WorkerSettings {
     pub cores: usize,
     /// How long a drain may take before the rest is left to the next owner.
     pub drain_max: Duration,
+    /// Lanes of which retention removes something sooner alarm.
+    pub retention_alarm: Duration,
 }
 
 pub struct Worker {
@@ -118,6 +120,7 @@ impl Worker {
             router: Arc::new(Router::new(self.field)),
             calls: Arc::new(Calls::new()),
             shards,
+            retention_alarm_ms: self.settings.retention_alarm.as_millis() as u64,
         };
         let office = Office {
             plans: self.plans.clone(),
@@ -126,6 +129,7 @@ impl Worker {
             shared,
             news: own_news,
             topology: Arc::default(),
+            surveys: Surveys::default(),
             is_unpublished: false,
             known: BTreeMap::new(),
             assigned: BTreeSet::new(),
@@ -158,6 +162,7 @@ struct Office {
     shared: Shared,
     news: mpsc::UnboundedSender<News>,
     topology: Arc<Topology>,
+    surveys: Surveys,
     /// What the files ask for could not be published, and is tried again.
     is_unpublished: bool,
     /// The logs of all partitions, as last seen.
@@ -218,7 +223,7 @@ impl Office {
     }
 
     /// Looks at the topics of everything that is published; what was found comes as news.
-    fn survey(&self) {
+    fn survey(&mut self) {
         let (cluster, catch_up) = (Arc::clone(&self.worker.cluster), self.shared.catch_up.clone());
         let names: BTreeSet<String> = {
             let catalogue = self.shared.configuration.catalogue();
@@ -226,17 +231,9 @@ impl Office {
             let entries = connectors.iter().filter_map(|name| catalogue.connector(name));
             entries.flat_map(|entry| &entry.topics).map(|topic| topic.name.clone()).collect()
         };
-        let news = self.news.clone();
+        let (news, with_retention) = (self.news.clone(), self.surveys.with_retention(&self.topology, &names));
         tokio::spawn(async move {
-            let names: Vec<String> = names.into_iter().collect();
-            let topology = blocking(move || Topology::look_up(cluster.as_ref(), &names)).await;
-            let found = match topology {
-                Ok(topology) => {
-                    let all = topology.names().keys().flat_map(|topic| topology.partitions(*topic)).collect();
-                    catch_up.bounds(all).await.map(|bounds| (topology, bounds))
-                }
-                Err(fault) => Err(fault),
-            };
+            let found = topology::survey(cluster, catch_up, names.into_iter().collect(), with_retention).await;
             let _ = news.send(News::Topology(found));
         });
     }
@@ -250,6 +247,7 @@ impl Office {
             }
         };
         self.shared.status.trouble(None);
+        let topology = topology.or_retention_of(&self.topology);
         if *self.topology != topology {
             // A topic that was made anew under its name is another one.
             let is_new =

@@ -58,8 +58,8 @@ pub struct LaneView {
     pub is_behind: bool,
     /// Offsets that are owed, those of runs included.
     pub owed: u64,
-    /// The first of them in each partition.
-    pub owed_from: BTreeMap<TopicPartition, Offset>,
+    /// The first offset in each partition that is not delivered: owed, open, or decided and not visible yet.
+    pub undelivered: BTreeMap<TopicPartition, Offset>,
     pub runs: usize,
     pub pending: Option<BatchId>,
     pub parked: Option<(String, String)>,
@@ -202,22 +202,38 @@ impl Engine {
             let position = self.position(Track { feed, partition: *partition }).unwrap_or(Offset::ZERO);
             owed.as_slice().iter().map(move |range| (range.next.min(position).0 - range.start.0).max(0) as u64)
         });
-        let mut owed_from: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
-        for (partition, first) in all().filter_map(|(partition, owed)| Some((*partition, owed.first()?.start))) {
-            owed_from.entry(partition).and_modify(|known| *known = first.min(*known)).or_insert(first);
-        }
         LaneView {
             feed,
             open_rows: lane.open.iter().map(|open| open.rows()).sum(),
             open_bytes: lane.open.iter().map(|open| open.bytes()).sum(),
             is_behind: lane.is_behind(),
             owed: owed.sum(),
-            owed_from,
+            undelivered: self.undelivered(lane),
             runs: record.runs.iter().filter(|run| run.id.is_some()).count(),
             pending: record.pending.as_ref().map(|pending| pending.id),
             parked: record.parked.as_ref().map(|parked| (parked.code.clone(), parked.hint.clone())),
             is_held: record.parked.as_ref().is_some_and(|parked| parked.held),
         }
+    }
+
+    fn undelivered(&self, lane: &Lane) -> BTreeMap<TopicPartition, Offset> {
+        let record = &lane.record;
+        let mut first: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
+        let mut see = |partition: TopicPartition, offset: Offset| {
+            first.entry(partition).and_modify(|known| *known = offset.min(*known)).or_insert(offset);
+        };
+        let starts = |(partition, owed): (&TopicPartition, &Ranges)| Some((*partition, owed.first()?.start));
+        // What is not read yet is owed by nobody.
+        let is_read = |(partition, start): &(TopicPartition, Offset)| {
+            self.position(Track { feed: record.feed, partition: *partition }).is_none_or(|position| *start < position)
+        };
+        let owed = record.owed.iter().chain(record.runs.iter().flat_map(|run| &run.owed));
+        owed.filter_map(starts).filter(is_read).for_each(|(partition, start)| see(partition, start));
+        lane.open.iter().flat_map(|open| &open.parts).for_each(|(key, part)| see(*key, part.first));
+        let covers = lane.slot.iter().flat_map(|batch| &batch.covers);
+        let covers = covers.chain(record.pending.iter().flat_map(|pending| &pending.covers));
+        covers.filter(|(_, covers)| !covers.is_empty()).for_each(|(key, covers)| see(*key, covers.start));
+        first
     }
 
     fn fetched(&mut self, track: Track, range: OffsetRange, taken: &[Taken], out: &mut Vec<Action>) {

@@ -1,11 +1,12 @@
 use crate::{
     KafkaSettings, config_log::KafkaConfigLog, examine, journal::KafkaJournal, membership::KafkaMembership, prepare,
-    report, source::KafkaSource, topics::Topics,
+    report, retention, source::KafkaSource, topics::Topics,
 };
 use outflow_api::{
-    Cluster, ConfigLog, Fault, Finding, Journal, Membership, Offset, Shard, Source, TopicInfo, TopicPartition,
+    Cluster, ConfigLog, Fault, Finding, Journal, Membership, Offset, Retention, Shard, Source, TopicInfo,
+    TopicPartition,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 pub struct KafkaCluster {
     settings: Arc<KafkaSettings>,
@@ -24,6 +25,10 @@ impl KafkaCluster {
 impl Cluster for KafkaCluster {
     fn topics(&self, names: &[String]) -> Result<Vec<TopicInfo>, Fault> {
         self.topics.infos(names)
+    }
+
+    fn retention(&self, names: &[String]) -> Result<BTreeMap<String, Retention>, Fault> {
+        retention::retention(&self.settings, &self.topics, names)
     }
 
     fn prepare(&self) -> Result<(), Fault> {

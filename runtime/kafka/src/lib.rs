@@ -19,6 +19,7 @@ mod prepare;
 mod recovery;
 mod recreated;
 mod report;
+mod retention;
 mod runs;
 mod settings;
 mod source;

@@ -21,6 +21,6 @@ pub use lake::{Count, Lake, count};
 pub use merchant::Merchant;
 pub use producer::{Producer, event};
 pub use site::Site;
-pub use topic::{Record, committed_offsets, each_record, ends, produce, produce_with, records};
+pub use topic::{Record, committed_offsets, each_record, ends, produce, produce_aged, produce_with, records};
 pub use turn::alone;
 pub use watcher::{Seen, Watcher};

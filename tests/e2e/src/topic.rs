@@ -9,7 +9,7 @@ use rdkafka::{
 use std::{
     collections::BTreeMap,
     ops::Range,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -31,6 +31,22 @@ pub fn produce(kafka: &Kafka, topic: &str, numbers: Range<u64>) {
 
 /// With headers made of each event's key.
 pub fn produce_with(kafka: &Kafka, topic: &str, numbers: Range<u64>, headers: impl Fn(&[u8]) -> OwnedHeaders) {
+    send_all(kafka, topic, numbers, headers, None);
+}
+
+/// As if they had been written so long ago.
+pub fn produce_aged(kafka: &Kafka, topic: &str, numbers: Range<u64>, age: Duration) {
+    let then = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(age);
+    send_all(kafka, topic, numbers, |_| OwnedHeaders::new(), i64::try_from(then.as_millis()).ok());
+}
+
+fn send_all(
+    kafka: &Kafka,
+    topic: &str,
+    numbers: Range<u64>,
+    headers: impl Fn(&[u8]) -> OwnedHeaders,
+    timestamp_ms: Option<i64>,
+) {
     let producer: BaseProducer = kafka
         .config()
         .set("enable.idempotence", "true")
@@ -41,7 +57,10 @@ pub fn produce_with(kafka: &Kafka, topic: &str, numbers: Range<u64>, headers: im
     events.skip_to(numbers.start);
     while events.number() < numbers.end {
         let (key, value) = crate::event(&mut events);
-        let record = || BaseRecord::to(topic).key(&key).payload(&value).headers(headers(&key));
+        let record = || {
+            let record = BaseRecord::to(topic).key(&key).payload(&value).headers(headers(&key));
+            timestamp_ms.into_iter().fold(record, BaseRecord::timestamp)
+        };
         while producer.send(record()).is_err() {
             producer.poll(Duration::from_millis(20));
         }

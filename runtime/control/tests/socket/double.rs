@@ -1,5 +1,7 @@
 use async_trait::async_trait;
-use outflow_control::{Accepted, Act, Delivery, Detail, Merchant, Page, Refusal, Request, State, Steering, Wanted};
+use outflow_control::{
+    Accepted, Act, Alarm, Delivery, Detail, Merchant, Page, Refusal, Request, State, Steering, Wanted,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Knows merchant `1001`, does nothing, and remembers what was asked.
@@ -32,6 +34,10 @@ fn merchant() -> Merchant {
         code: Some("bucket-missing".into()),
         hint: Some("make it".into()),
         lag_records: 5,
+        lag_seconds: Some(90_000),
+        retention_left_seconds: Some(3_600),
+        records_left: None,
+        alarm: Some(Alarm::Retention),
         open_rows: 0,
         runs: 0,
         pending: false,
@@ -53,7 +59,7 @@ impl Steering for Double {
 
     async fn merchant(&self, id: &str) -> Result<Detail, Refusal> {
         known(id)?;
-        Ok(Detail { merchant: merchant(), shards: vec![0], note: "unknown".into() })
+        Ok(Detail { merchant: merchant(), shards: vec![0], note: None })
     }
 
     async fn act(&self, merchant: &str, request: Request) -> Result<Accepted, Refusal> {

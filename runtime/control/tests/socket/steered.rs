@@ -1,28 +1,38 @@
 //! What may be asked of merchants.
 
 use crate::{json, start, working};
-use outflow_control::{Act, Begin, State, Status, Until, Wanted};
+use outflow_control::{Act, Alarm, Begin, State, Status, Until, Wanted};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 #[tokio::test]
 async fn a_list_is_asked_for_with_every_filter_and_with_nothing_else() {
     let running = start().await;
-    let query = "connector=orders&state=parked&prefix=10&after=10%2F00&limit=5";
+    let query = "connector=orders&state=parked&alarm=retention&prefix=10&after=10%2F00&limit=5";
     let (status, body) = running.get(&format!("/v1/merchants?{query}")).await;
     assert_eq!((status, &json(&body)["shards"]), (200, &serde_json::json!([0, 2])));
     let first = &json(&body)["merchants"][0];
+    let told = ["lag_records", "lag_seconds", "retention_left_seconds", "records_left", "alarm"]
+        .map(|key| &first["deliveries"][0][key]);
+    let expected = serde_json::json!([5, 90_000, 3_600, null, "retention"]);
+    assert_eq!(serde_json::json!(told), expected);
     assert_eq!((&first["merchant"], &first["deliveries"][0]["state"]), (&"1001".into(), &"parked".into()));
     let wanted = Wanted {
         connector: Some("orders".into()),
         state: Some(State::Parked),
+        alarm: Some(Alarm::Retention),
         prefix: Some("10".into()),
         after: Some("10/00".into()),
         limit: 5,
     };
     assert_eq!(running.double.asked().lists, [wanted]);
-    let wrong =
-        [("state=dead", "live, behind"), ("limit=0", "1 to 1000"), ("limit=1001", "1 to 1000"), ("page=2", "after")];
+    let wrong = [
+        ("state=dead", "live, behind"),
+        ("alarm=fire", "retention"),
+        ("limit=0", "1 to 1000"),
+        ("limit=1001", "1 to 1000"),
+        ("page=2", "after"),
+    ];
     for (query, allowed) in wrong {
         let (status, body) = running.get(&format!("/v1/merchants?{query}")).await;
         assert!(status == 400 && body.contains(allowed), "{query}: {status} {body}");
@@ -103,13 +113,16 @@ async fn lag_is_told_by_connector_and_in_total() {
     let running = start().await;
     let mut status: Status = working();
     for (name, lag_records) in [("orders", 5), ("carts", 7)] {
-        status.connectors.entry(name.to_owned()).or_default().lag_records = lag_records;
+        let connector = status.connectors.entry(name.to_owned()).or_default();
+        (connector.lag_records, connector.lag_seconds, connector.retention_alarms) = (lag_records, Some(60), 2);
     }
     running.board.publish(status);
     let (status, body) = running.get("/v1/lag").await;
     let lag = json(&body);
     assert_eq!((status, &lag["lag_records"], &lag["shards"]), (200, &12.into(), &serde_json::json!([0])));
     assert_eq!(lag["connectors"]["carts"]["lag_records"], 7);
+    assert_eq!(lag["connectors"]["carts"]["lag_seconds"], 60);
+    assert_eq!(json(&running.get("/health/ready").await.1)["alarms"]["retention"], 4);
 }
 
 /// Bytes that are nearly a request, or none at all.

@@ -72,6 +72,9 @@ pub struct Listing {
     /// live, behind, parked, paused, scheduled or removed.
     #[arg(long)]
     pub state: Option<String>,
+    /// retention: what will be removed from the topics before it is delivered.
+    #[arg(long)]
+    pub alarm: Option<String>,
     /// Ids that begin so.
     #[arg(long)]
     pub prefix: Option<String>,

@@ -3,7 +3,7 @@
 use outflow_control::{Accepted, Delivery, Detail, Merchant, Page};
 use serde_json::Value;
 
-const HEAD: [&str; 7] = ["MERCHANT", "CONNECTOR", "LANE", "STATE", "OWED", "EVERY", "WHERE"];
+const HEAD: [&str; 9] = ["MERCHANT", "CONNECTOR", "LANE", "STATE", "OWED", "LAG", "KEPT FOR", "EVERY", "WHERE"];
 
 pub fn page(page: &Page) -> String {
     let mut text = table(&HEAD.map(str::to_owned), &page.merchants.iter().flat_map(rows).collect::<Vec<_>>());
@@ -35,12 +35,17 @@ pub fn detail(detail: &Detail) -> String {
             let numbers = [at.owed_from, at.log_start].map(|offset| offset.to_string());
             let [from, start] = numbers;
             let (until, lost) = (at.offsets_until_loss.to_string(), at.offsets_lost.to_string());
-            vec![one.lane.to_string(), format!("{}/{}", at.topic, at.partition), from, start, until, lost]
+            let place = format!("{}/{}", at.topic, at.partition);
+            let kept = kept(at.retention_left_seconds, at.records_left);
+            vec![one.lane.to_string(), place, from, seconds(at.lag_seconds), kept, start, until, lost]
         })
         .collect();
     if !owed.is_empty() {
-        let head = ["LANE", "PARTITION", "OWED FROM", "LOG START", "UNTIL LOSS", "LOST"].map(str::to_owned);
-        text += &format!("\n{}\n{}\n", table(&head, &owed), detail.note);
+        let head = ["LANE", "PARTITION", "OWED FROM", "LAG", "KEPT FOR", "LOG START", "UNTIL LOSS", "LOST"];
+        text += &format!("\n{}", table(&head.map(str::to_owned), &owed));
+    }
+    if let Some(note) = &detail.note {
+        text += &format!("\n{}\n", plain(note));
     }
     text + &format!("\nstates of shards {:?}, which this worker has\n", detail.shards)
 }
@@ -56,8 +61,25 @@ fn row(merchant: &str, delivery: &Delivery) -> Vec<String> {
     };
     let every = if delivery.schedule == 0 { "-".to_owned() } else { format!("{}s", delivery.schedule) };
     let texts = [merchant, &delivery.connector, &delivery.lane.to_string(), &state];
-    let numbers = [&delivery.lag_records.to_string(), &every, &delivery.identity];
+    let kept = kept(delivery.retention_left_seconds, delivery.records_left);
+    let kept = if delivery.alarm.is_some() { format!("{kept} (alarm)") } else { kept };
+    let (owed, lag) = (delivery.lag_records.to_string(), seconds(delivery.lag_seconds));
+    let numbers = [&owed, &lag, &kept, &every, &delivery.identity];
     texts.into_iter().chain(numbers.map(String::as_str)).map(plain).collect()
+}
+
+/// `?` is not known.
+fn seconds(seconds: Option<u64>) -> String {
+    seconds.map_or_else(|| "?".to_owned(), |seconds| format!("{seconds}s"))
+}
+
+/// How long the topics keep what is owed, as far as there is a limit.
+fn kept(seconds: Option<u64>, records: Option<u64>) -> String {
+    match (seconds, records) {
+        (Some(seconds), _) => format!("{seconds}s"),
+        (None, Some(records)) => format!("{records} records"),
+        (None, None) => "-".to_owned(),
+    }
 }
 
 pub fn accepted(accepted: &Accepted) -> String {
@@ -70,14 +92,16 @@ pub fn accepted(accepted: &Accepted) -> String {
 }
 
 pub fn lag(lag: &Value) -> String {
-    let head = ["CONNECTOR", "RECORDS", "BEHIND", "PARKED"].map(str::to_owned);
+    let head = ["CONNECTOR", "RECORDS", "LAG", "KEPT FOR", "ALARMS", "BEHIND", "PARKED"].map(str::to_owned);
     let connectors = lag["connectors"].as_object();
     let row = |name: &str, one: &Value| {
-        let numbers = ["lag_records", "lanes_behind", "lanes_parked"].map(|key| one[key].to_string());
-        std::iter::once(plain(name)).chain(numbers).collect()
+        let [records, alarms, behind, parked] =
+            ["lag_records", "retention_alarms", "lanes_behind", "lanes_parked"].map(|key| one[key].to_string());
+        let (age, kept) = (seconds(one["lag_seconds"].as_u64()), kept(one["retention_left_seconds"].as_u64(), None));
+        vec![plain(name), records, age, kept, alarms, behind, parked]
     };
     let mut rows: Vec<Vec<String>> = connectors.into_iter().flatten().map(|(name, one)| row(name, one)).collect();
-    rows.push(vec!["total".to_owned(), lag["lag_records"].to_string(), String::new(), String::new()]);
+    rows.push(vec!["total".to_owned(), lag["lag_records"].to_string()]);
     format!("{}\nof shards {}, which this worker has\n", table(&head, &rows), lag["shards"])
 }
 

@@ -1,7 +1,7 @@
 use crate::merchants::{standing::Standings, target};
 use outflow_api::LaneId;
 use outflow_catalogue::{Catalogue, LaneEntry};
-use outflow_control::{Delivery, Merchant, OwedPartition, Page, Refusal, State, Wanted};
+use outflow_control::{Alarm, Delivery, Merchant, OwedPartition, Page, Refusal, State, Wanted};
 use std::ops::Bound;
 
 /// Under the catalogue's lock: what the page does not show is looked at and not copied.
@@ -45,6 +45,7 @@ fn is_shown(catalogue: &Catalogue, standings: &Standings, lane: LaneId, wanted: 
     let state = state(catalogue, standings, entry);
     wanted.connector.as_ref().is_none_or(|name| *name == entry.connector)
         && wanted.state.map_or(state != State::Removed, |wanted| wanted == state)
+        && wanted.alarm.is_none_or(|wanted| alarm(standings, lane) == Some(wanted))
 }
 
 fn state(catalogue: &Catalogue, standings: &Standings, entry: &LaneEntry) -> State {
@@ -60,10 +61,16 @@ fn state(catalogue: &Catalogue, standings: &Standings, entry: &LaneEntry) -> Sta
     }
 }
 
+fn alarm(standings: &Standings, lane: LaneId) -> Option<Alarm> {
+    let alarms = standings.of(lane.0).is_some_and(|standing| standing.stay().is_alarm);
+    alarms.then_some(Alarm::Retention)
+}
+
 fn delivery(catalogue: &Catalogue, standings: &Standings, lane: LaneId) -> Option<Delivery> {
     let entry = catalogue.lane(lane)?;
     let state = state(catalogue, standings, entry);
     let standing = standings.of(lane.0).cloned().unwrap_or_default();
+    let (lag_seconds, stay) = (standing.lag_seconds(), standing.stay());
     let (code, hint) = standing.parked.unzip();
     Some(Delivery {
         connector: entry.connector.clone(),
@@ -74,6 +81,10 @@ fn delivery(catalogue: &Catalogue, standings: &Standings, lane: LaneId) -> Optio
         code,
         hint,
         lag_records: standing.owed,
+        lag_seconds,
+        retention_left_seconds: stay.told_ms().map(|left| left / 1_000),
+        records_left: stay.records_left,
+        alarm: alarm(standings, lane),
         open_rows: standing.open_rows,
         runs: standing.runs,
         pending: standing.pending,
@@ -83,8 +94,9 @@ fn delivery(catalogue: &Catalogue, standings: &Standings, lane: LaneId) -> Optio
 
 fn partitions(catalogue: &Catalogue, standings: &Standings, entry: &LaneEntry) -> Vec<OwedPartition> {
     let topics = catalogue.connector(&entry.connector).map_or(&[][..], |connector| &connector.topics);
-    let owed = standings.of(entry.lane).into_iter().flat_map(|standing| &standing.owed_from);
-    let owed = owed.map(|(key, (from, start))| {
+    let owed = standings.of(entry.lane).into_iter().flat_map(|standing| &standing.undelivered);
+    let owed = owed.map(|(key, one)| {
+        let (from, start) = (one.from, one.log_start);
         let topic = topics.iter().find(|topic| topic.id() == key.topic);
         OwedPartition {
             topic: topic.map_or_else(|| format!("{:?}", key.topic), |topic| topic.name.clone()),
@@ -93,6 +105,9 @@ fn partitions(catalogue: &Catalogue, standings: &Standings, entry: &LaneEntry) -
             log_start: start.0,
             offsets_until_loss: (from.0 - start.0).max(0) as u64,
             offsets_lost: (start.0 - from.0).max(0) as u64,
+            lag_seconds: one.age_ms.map(|age| age / 1_000),
+            retention_left_seconds: one.stay.told_ms().map(|left| left / 1_000),
+            records_left: one.stay.records_left,
         }
     });
     owed.collect()

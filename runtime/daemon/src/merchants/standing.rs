@@ -1,5 +1,5 @@
-use outflow_api::{Offset, TopicPartition};
-use outflow_driver::LaneState;
+use outflow_api::TopicPartition;
+use outflow_driver::{LaneState, Stay, Undelivered, oldest};
 use std::collections::{BTreeMap, HashMap};
 
 /// How lanes stand in this worker's shards.
@@ -17,8 +17,18 @@ pub struct Standing {
     pub is_held: bool,
     /// Code and hint of one of them.
     pub parked: Option<(String, String)>,
-    /// The first that is owed, and the log's start.
-    pub owed_from: BTreeMap<TopicPartition, (Offset, Offset)>,
+    pub undelivered: BTreeMap<TopicPartition, Undelivered>,
+}
+
+impl Standing {
+    /// None is unknown.
+    pub fn lag_seconds(&self) -> Option<u64> {
+        Some(oldest(self.undelivered.values().map(|one| one.age_ms))? / 1_000)
+    }
+
+    pub fn stay(&self) -> Stay {
+        self.undelivered.values().map(|one| one.stay).fold(Stay::default(), Stay::and)
+    }
 }
 
 impl Standings {
@@ -36,7 +46,7 @@ impl Standings {
                 one.parked = state.parked.or(one.parked.take());
             }
             one.is_held |= state.is_held;
-            one.owed_from.extend(state.owed_from);
+            one.undelivered.extend(state.undelivered);
         }
         Standings(all)
     }

@@ -25,7 +25,7 @@ fn a_paused_merchant_gets_nothing_over_a_restart_and_everything_once_when_he_is_
     ["1001", "1003"].iter().for_each(|id| site.wait_for(id, 0..30, 1));
     site.wait_for("1002", 0..10, 1);
     let shown = daemon.told(&["merchants", "show", "1002"]);
-    assert!(shown.contains("paused") && shown.contains("orders/0") && shown.contains("unknown"), "{shown}");
+    assert!(shown.contains("paused") && shown.contains("orders/0") && shown.contains("KEPT FOR"), "{shown}");
     let page = daemon.json(&["merchants", "list", "--state", "paused", "--json"]);
     assert_eq!(page["merchants"].as_array().map(Vec::len), Some(1), "{page}");
     daemon.told(&["merchants", "resume", "1002"]);
@@ -33,6 +33,41 @@ fn a_paused_merchant_gets_nothing_over_a_restart_and_everything_once_when_he_is_
     daemon.wait_state("1002", "live");
     daemon.drain();
     ALL.iter().for_each(|id| site.wait_for(id, 0..30, 1));
+}
+
+#[test]
+fn the_lag_of_a_paused_merchant_grows_with_its_oldest_record_over_a_restart_and_ends_with_its_debt() {
+    let site = Site::new(&ALL);
+    let daemon = site.start();
+    daemon.told(&["merchants", "pause", "1002"]);
+    daemon.wait_state("1002", "paused");
+    assert_eq!(daemon.delivery("1002")["lag_seconds"], 0, "nothing is owed yet");
+    site.produce(&ALL, 0..10);
+    ["1001", "1003"].iter().for_each(|id| site.wait_for(id, 0..10, 1));
+    let wait_lag = |daemon: &site::Daemon<'_>, seconds: u64| {
+        wait_until(&format!("a lag of {seconds} s"), site::LIMIT, || {
+            daemon.delivery("1002")["lag_seconds"].as_u64().is_some_and(|lag| lag >= seconds)
+        });
+    };
+    wait_lag(&daemon, 1);
+    wait_lag(&daemon, 3);
+    daemon.kill();
+    let daemon = site.start();
+    wait_lag(&daemon, 4);
+    let shown = daemon.delivery("1002");
+    assert_eq!((&shown["lag_records"], &shown["retention_left_seconds"]), (&30.into(), &serde_json::Value::Null));
+    assert_eq!(shown["alarm"], serde_json::Value::Null, "a folder keeps everything");
+    wait_until("the connector's lag", site::LIMIT, || {
+        daemon.json(&["lag", "--json"])["connectors"]["orders"]["lag_seconds"].as_u64().is_some_and(|lag| lag >= 4)
+    });
+    daemon.told(&["merchants", "resume", "1002"]);
+    site.wait_for("1002", 0..10, 1);
+    daemon.wait_state("1002", "live");
+    wait_until("no lag", site::LIMIT, || {
+        daemon.delivery("1002")["lag_seconds"] == 0
+            && daemon.json(&["lag", "--json"])["connectors"]["orders"]["lag_seconds"] == 0
+    });
+    daemon.drain();
 }
 
 #[test]
@@ -194,6 +229,7 @@ fn whoever_mistypes_is_told_what_was_probably_meant() {
         (vec!["merchants", "list", "--connector", "order"], "did you mean \"orders\""),
         (vec!["merchants", "pause", "1001", "--lane", "99"], "he has: orders"),
         (vec!["merchants", "list", "--state", "dead"], "live, behind"),
+        (vec!["merchants", "list", "--alarm", "fire"], "allowed: retention"),
         (vec!["merchants", "replay", "1001", "--from", "order/0=0", "--mode", "again"], "orders/0"),
         (vec!["merchants", "replay", "1001", "--from", "orders/0=99", "--mode", "again"], "not in the log"),
         (vec!["merchants", "replay", "1001", "--from", "earliest", "--mode", "again"], "nothing would be delivered"),

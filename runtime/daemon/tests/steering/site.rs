@@ -7,7 +7,7 @@ use std::{
     path::Path,
     process::{Command, Output},
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tempfile::TempDir;
 
@@ -70,7 +70,7 @@ impl Site {
         );
     }
 
-    /// One record of each number for each merchant.
+    /// One record of each number for each merchant, of now.
     pub fn produce(&self, merchants: &[&str], numbers: std::ops::Range<u64>) {
         self.produce_with(merchants, numbers, |_, number| format!("{{\"number\":{number}}}"));
     }
@@ -79,11 +79,13 @@ impl Site {
     pub fn produce_with(&self, merchants: &[&str], numbers: std::ops::Range<u64>, value: impl Fn(&str, u64) -> String) {
         let records = numbers.flat_map(|number| merchants.iter().map(move |id| (number, *id)));
         let all: Vec<(u64, &str, String)> = records.map(|(number, id)| (number, id, value(id, number))).collect();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("behind 1970");
+        let timestamp_ms = now.as_millis() as i64;
         for partition in 0..2 {
             let own = all.iter().filter(|(number, ..)| number % 2 == partition);
             let records: Vec<_> = own
                 .map(|(_, id, value)| (id.as_bytes(), value.as_bytes()))
-                .map(|(key, value)| RecordToWrite { key: Some(key), value: Some(value), ..Default::default() })
+                .map(|(key, value)| RecordToWrite { timestamp_ms, key: Some(key), value: Some(value), headers: &[] })
                 .collect();
             for some in records.chunks(5_000) {
                 self.topic.append(partition as u32, some).expect("our own topic");

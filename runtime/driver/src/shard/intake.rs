@@ -136,6 +136,7 @@ impl ShardTask {
     pub(super) fn fetched(&mut self, range: OffsetRange, block: &Arc<RecordBlock>, memory: &Arc<Reserved>) {
         let partition = block.partition();
         self.intake.live.insert(partition, range.next);
+        self.ages.read(range, block);
         let shares = self.shares(range, block, Pins::OWN_OFFSETS);
         self.count(&shares);
         for track in self.intake.on_live(partition) {
@@ -370,6 +371,7 @@ impl ShardTask {
             }
         };
         self.intake.sweep.stands(partition, piece.next);
+        self.ages.read_again(partition, &piece);
         let own: Vec<Shares> = piece.kept.iter().map(|kept| self.shares_of(kept, Pins::OWN_OFFSETS)).collect();
         for (track, position, upto) in self.track_needs(partition) {
             // Who stands before the piece waits for another round.

@@ -17,8 +17,7 @@ pub struct LaneState {
     /// Code and hint.
     pub parked: Option<(String, String)>,
     pub is_held: bool,
-    /// Partition → the first offset that is owed, and the log's start: below it data is gone.
-    pub owed_from: BTreeMap<TopicPartition, (Offset, Offset)>,
+    pub undelivered: BTreeMap<TopicPartition, Undelivered>,
 }
 
 /// Somebody wants to know how lanes stand.
@@ -43,11 +42,7 @@ impl ShardTask {
             has_pending: view.pending.is_some(),
             parked: view.parked,
             is_held: view.is_held,
-            owed_from: view
-                .owed_from
-                .into_iter()
-                .map(|(key, offset)| (key, (offset, self.log.get(&key).map_or(Offset::ZERO, |log| log.start))))
-                .collect(),
+            undelivered: view.undelivered.into_iter().map(|(key, from)| (key, self.undelivered(key, from))).collect(),
         };
         let states = match look.lanes {
             Some(lanes) => {
@@ -82,6 +77,11 @@ impl ShardTask {
                     parked.push(LaneStatus { lane: id.0, connector, merchant, code, hint });
                 }
             }
+        }
+        for name in self.ages.overdue_connectors() {
+            let count = counts.entry(name.clone()).or_default();
+            let ages::Overdue { lag_ms, left_ms, alarms } = self.ages.overdue(name);
+            (count.lag_ms, count.retention_left_ms, count.retention_alarms) = (lag_ms, left_ms, alarms);
         }
         let mut positions: BTreeMap<TopicPartition, (Offset, Offset)> = BTreeMap::new();
         for (track, floor) in self.engine.floors() {

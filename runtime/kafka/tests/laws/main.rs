@@ -8,5 +8,6 @@ mod journal;
 mod markers;
 mod membership;
 mod prepare;
+mod retention;
 mod rights;
 mod source;

@@ -55,6 +55,10 @@ fn tls_and_both_kinds_of_passwords_work_with_exactly_the_rights_that_are_told() 
         kafka.allow(&["Read", "Describe"], &["--group", &settings.group]);
         kafka.allow(&["Write", "Describe"], &[&["--transactional-id", &settings.group], &prefix[..]].concat());
         cluster.prepare().expect("all rights are there");
+        let kept = || cluster.retention(std::slice::from_ref(&topic)).expect("what we may not see is left out");
+        assert!(kept().is_empty(), "a topic's settings are seen without the right");
+        kafka.allow(&["DescribeConfigs"], &["--topic", &topic]);
+        assert_eq!(kept().len(), 1);
         cluster.journal(Shard(0)).expect("the settings work").acquire().expect("all rights are there");
         let mut log = cluster.config_log().expect("all rights are there");
         config_log::done(&mut *log, &config_log::sample(1, "a"));

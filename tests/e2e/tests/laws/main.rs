@@ -1,5 +1,6 @@
 //! Laws of the whole program on real servers. Each takes its turn; `OUTFLOW_KILLS` says how often to kill.
 
+mod ages;
 mod arrivals;
 mod change;
 mod chaos;
