@@ -14,8 +14,8 @@ pub struct LaneRecord {
     pub next: BTreeMap<TopicPartition, Offset>,
     /// Still to be delivered; open-ended while the lane is not live.
     pub owed: BTreeMap<TopicPartition, Ranges>,
-    /// Explicit ranges by other definitions than those of their own offsets: what is owed and was mended, and deliveries
-    /// beside the live one. Rising.
+    /// Explicit ranges by other definitions than those of their own offsets: what is owed and was mended, and
+    /// deliveries beside the live one. Rising.
     pub runs: Vec<Run>,
     /// Decided and not yet known to be visible: at most one.
     pub pending: Option<Pending>,

@@ -7,8 +7,8 @@ use std::ops::Bound;
 /// What a shard's owners, of today and of later, may ask for. Neither ever falls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Needs {
-    /// The oldest revision that routes rows which may still be read, as the journal says it, or as a run names it: whose
-    /// they are, or what they become.
+    /// The oldest revision that routes rows which may still be read, as the journal says it, or as a run names it:
+    /// whose they are, or what they become.
     pub routed: Revision,
     /// The last one that was taken to its end: it is compared with the next.
     pub taken: Revision,

@@ -26,8 +26,8 @@ impl<T> History<T> {
         self.0.iter().rev().filter(|(from, _)| *from <= revision).find_map(|(_, value)| value.as_ref())
     }
 
-    /// As it was at a version that it names itself, or when it was there last before. Where that revision was forgotten,
-    /// a later one says the same.
+    /// As it was at a version that it names itself, or when it was there last before. Where that revision was
+    /// forgotten, a later one says the same.
     pub fn pinned(&self, version: Revision, number: impl Fn(&T) -> u64) -> Option<&T> {
         let at = self.last_at(version);
         let says = |value: &&T| number(value) <= version.0 && at.is_none_or(|at| number(at) < number(value));

@@ -57,8 +57,8 @@ impl Only {
 }
 
 impl Assigned {
-    /// If the lane was there: its own version in this shape, and which rows it takes. Of a lane that is gone by then the
-    /// shape that it had last: what it owes must not get lost.
+    /// If the lane was there: its own version in this shape, and which rows it takes. Of a lane that is gone by then
+    /// the shape that it had last: what it owes must not get lost.
     pub fn at(&self, pin: Pin) -> Option<(Revision, Option<&Only>)> {
         let own = self.versions.at(pin.whose)?;
         let version = self.versions.last_at(pin.shape).unwrap_or(own);

@@ -24,7 +24,8 @@ const VERSION: u8 = 1;
 /// Publications of other processes wake nobody here, so we look.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A file of revisions, one frame each, oldest first. Publishers hold the lock file beside it. Forgetting writes it anew.
+/// A file of revisions, one frame each, oldest first. Publishers hold the lock file beside it; who forgets
+/// writes it anew.
 pub(crate) struct LocalConfigLog {
     shared: Arc<Shared>,
     path: PathBuf,
