@@ -1,8 +1,7 @@
 //! What it costs to open ten thousand lanes: `cargo run --release -p outflow-object-store --example lanes`.
 //! Each case runs in a process of its own, so that none finds the memory of another.
 
-use outflow_api::{Column, Decoder, Model, Sink, SinkContext, SqlType, UnknownFields};
-use outflow_demo::CONNECTORS;
+use outflow_api::{Decoder, Sink, SinkContext};
 use outflow_formats::JsonDecoder;
 use outflow_object_store::DESCRIPTOR;
 use serde_json::{Value, json};
@@ -27,7 +26,8 @@ fn main() {
 }
 
 fn measure(case: &str) {
-    let decoder: Arc<dyn Decoder> = Arc::new(JsonDecoder::new(&orders(), &[]).expect("a valid model"));
+    let decoder: Arc<dyn Decoder> =
+        Arc::new(JsonDecoder::new(&outflow_demo::orders_model(), &[]).expect("a valid model"));
     let settings: Vec<Value> = (0..LANES).map(|lane| settings(case, lane)).collect();
     // What is made once for all lanes.
     let mut sinks = vec![open(&settings[0], &decoder)];
@@ -62,23 +62,6 @@ fn settings(case: &str, lane: usize) -> Value {
         "access_key_id": format!("AKIAIOSFODNN7{credential:07}"),
         "secret_access_key": format!("wJalrXUtnFEMI/K7MDENG/bPxRfiCY{credential:010}"),
     })
-}
-
-/// As the demo's connector declares it.
-fn orders() -> Model {
-    let (_, text) = CONNECTORS.iter().find(|(name, _)| *name == "orders.yaml").expect("the demo has orders");
-    let connector: Value = serde_saphyr::from_str(text).expect("the demo's file is YAML");
-    let columns = connector["model"]["columns"].as_array().expect("a list").iter().map(|column| {
-        let name = column["name"].as_str().expect("a name");
-        Column {
-            name: name.to_owned(),
-            sql_type: SqlType::parse(column["type"].as_str().expect("a type")).expect("a known type"),
-            path: column["path"].as_str().unwrap_or(name).split('.').map(str::to_owned).collect(),
-            required: column["required"] == true,
-            hashed: Vec::new(),
-        }
-    });
-    Model { columns: columns.collect(), unknown: UnknownFields::Ignore, lineage: true, skipped: Vec::new() }
 }
 
 /// Bytes of this process that are in memory.

@@ -1,4 +1,4 @@
-use crate::{ConfigLog, Fault, Journal, Offset, Retention, Shard, Source, TopicId, TopicPartition};
+use crate::{ConfigLog, Fault, Journal, Offset, Recovered, Retention, Shard, Source, TopicId, TopicPartition};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Where records come from and decisions are kept: Kafka, or a folder. Hands out one object per thread.
@@ -26,6 +26,10 @@ pub trait Cluster: Send + Sync {
 
     fn source(&self) -> Result<Box<dyn Source>, Fault>;
     fn journal(&self, shard: Shard) -> Result<Box<dyn Journal>, Fault>;
+    /// What a shard's journal says, whoever owns it, without disturbing him: perhaps of some moments ago. `None`:
+    /// nobody ever owned it.
+    fn peek(&self, shard: Shard) -> Result<Option<Recovered>, Fault>;
+
     fn membership(&self) -> Result<Box<dyn Membership>, Fault>;
     fn config_log(&self) -> Result<Box<dyn ConfigLog>, Fault>;
 

@@ -18,6 +18,15 @@ pub struct ConfigRevision {
     pub entries: Vec<ConfigEntry>,
 }
 
+/// Contents that nobody can ask for any more (P20).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Forgotten {
+    /// Every shard is past it; what it and older ones say, but for the newest word on each object, may go.
+    pub until: Revision,
+    /// What these revisions say of these objects.
+    pub entries: Vec<(Revision, String)>,
+}
+
 #[derive(Debug)]
 pub enum Publication {
     Done,
@@ -41,7 +50,9 @@ pub enum Publication {
 /// - `publish` is atomic, durable before `Done`, and takes effect only as the revision right behind the newest one. Of
 ///   many publishers of one number at most one gets `Done`; whatever a publisher had begun when another one followed
 ///   appears whole and before the other's, or never.
-/// - Nothing is overwritten: what a revision says of an object is said for ever.
+/// - Nothing is overwritten: what a revision says of an object is said until it is forgotten.
+/// - `forget` is atomic and durable before `Done`, and takes nothing but the entries that it names: a reader that is
+///   opened later reads all revisions, and of those up to `Forgotten::until` perhaps without these entries.
 /// - Every outcome leaves the log usable: reading and publishing go on with the same instance.
 pub trait ConfigLog: Send {
     /// Waits at most `wait` for the first revision, and returns early at the moment when `is_current` turns true.
@@ -53,4 +64,10 @@ pub trait ConfigLog: Send {
 
     /// Compare-and-set. What it reads on the way is answered by the next `read`.
     fn publish(&mut self, revision: &ConfigRevision) -> Publication;
+
+    /// Takes contents away for good. Publishers are fenced by it as by a publication. Doing it twice is no harm.
+    fn forget(&mut self, forgotten: &Forgotten) -> Publication;
+
+    /// The highest `Forgotten::until` that was read.
+    fn forgotten(&self) -> Revision;
 }

@@ -25,7 +25,7 @@ mod sqltype;
 
 pub use batch::{BatchId, Generation, Incarnation, LaneId, Revision, Shard};
 pub use cluster::{Cluster, Finding, Membership, MembershipEvent, RevokeDone, TopicInfo};
-pub use config_log::{ConfigEntry, ConfigLog, ConfigRevision, Publication};
+pub use config_log::{ConfigEntry, ConfigLog, ConfigRevision, Forgotten, Publication};
 pub use decoder::{Decoded, Decoder, RejectedRow};
 pub use fault::{Blame, Fault, Verdict};
 pub use journal::{

@@ -15,15 +15,20 @@ use std::{
 #[derive(Default)]
 pub struct Catalogue {
     revision: Revision,
-    connectors: BTreeMap<Arc<str>, ConnectorRoutes>,
-    lanes: HashMap<LaneId, History<LaneEntry>>,
+    pub(crate) connectors: BTreeMap<Arc<str>, ConnectorRoutes>,
+    pub(crate) lanes: HashMap<LaneId, History<LaneEntry>>,
     /// By id, with all lanes that they ever had.
     merchants: BTreeMap<Box<str>, Vec<LaneId>>,
     feeds: BTreeMap<FeedId, FeedEntry>,
-    changes: BTreeMap<Revision, Change>,
+    pub(crate) changes: BTreeMap<Revision, Change>,
+    /// Revisions that route or shape rows in another way than the one before.
+    defining: BTreeSet<Revision>,
     commands: BTreeSet<String>,
     counters: Counters,
     sources: Sources,
+    /// When these two were said; what they said before is of no interest.
+    pub(crate) counters_said: History<()>,
+    pub(crate) sources_said: History<()>,
 }
 
 /// A feed, for as long as its connector names it.
@@ -95,8 +100,14 @@ impl Catalogue {
                 (Object::Lane(id), None) => {
                     change.defines |= self.remove_lane(*revision, id);
                 }
-                (Object::Counters, Some(content)) => self.counters = decode(&entry.object, content)?,
-                (Object::Sources, Some(content)) => self.sources = decode(&entry.object, content)?,
+                (Object::Counters, Some(content)) => {
+                    self.counters = decode(&entry.object, content)?;
+                    self.counters_said.set(*revision, Some(()));
+                }
+                (Object::Sources, Some(content)) => {
+                    self.sources = decode(&entry.object, content)?;
+                    self.sources_said.set(*revision, Some(()));
+                }
                 (Object::Command(_), Some(content)) => {
                     let command: CommandEntry = decode(&entry.object, content)?;
                     self.commands.insert(command.id);
@@ -104,6 +115,9 @@ impl Catalogue {
                 }
                 (Object::Counters | Object::Sources | Object::Command(_), None) => {}
             }
+        }
+        if change.defines {
+            self.defining.insert(*revision);
         }
         self.changes.insert(*revision, change);
         self.revision = *revision;
@@ -114,8 +128,7 @@ impl Catalogue {
         let routes = self.connectors.entry(name.into()).or_insert_with(|| ConnectorRoutes::new(name));
         let before = routes.newest();
         let feeds = entry.as_ref().map(|entry| entry.feeds.clone()).unwrap_or_default();
-        let rows = |entry: &ConnectorEntry| (entry.version, entry.merchant.clone(), entry.unknown, entry.feeds.clone());
-        let defines = before.map(rows) != entry.as_ref().map(rows);
+        let defines = !same_rows(before, entry.as_ref());
         let is_first = before.is_none();
         let connector = Arc::clone(&routes.name);
         routes.entries.set(revision, entry);
@@ -136,13 +149,16 @@ impl Catalogue {
         if history.newest().is_some() {
             change.lanes.insert(id);
         }
-        change.defines |= history.newest().is_none_or(|before| before.version != entry.version);
+        // By its own word, for the one before may be forgotten.
+        change.defines |= entry.version == revision.0;
         if let (None, Start::From(from)) = (history.first_revision(), &entry.start) {
             let from = from.iter().filter_map(|(key, offset)| Some((partition(key)?, Offset(*offset))));
             change.histories.push((id, from.collect()));
         }
         if let (None, Some(merchant)) = (history.first_revision(), &entry.merchant) {
-            self.merchants.entry(merchant.as_str().into()).or_default().push(id);
+            let own = self.merchants.entry(merchant.as_str().into()).or_default();
+            // In the order in which they came, which that of what is left of the log need not be.
+            own.insert(own.partition_point(|known| *known < id), id);
         }
         let name: Arc<str> = entry.connector.as_str().into();
         let routes = self.connectors.entry(name).or_insert_with(|| ConnectorRoutes::new(&entry.connector));
@@ -180,6 +196,12 @@ impl Catalogue {
             let topics = move |feed| entry.topics.iter().map(move |topic| (feed, topic.id()));
             entry.feeds.values().copied().map(FeedId).flat_map(topics)
         })
+    }
+
+    /// The last revision that routes and shapes rows as this one does: what it says of them may be all that is left.
+    pub fn routing(&self, revision: Revision) -> Revision {
+        let next = self.defining.range((Bound::Excluded(revision), Bound::Unbounded)).next();
+        next.map_or(self.revision.max(revision), |next| Revision(next.0 - 1))
     }
 
     pub fn routes(&self, connector: &str) -> Option<&ConnectorRoutes> {
@@ -246,9 +268,10 @@ impl Catalogue {
     /// version may be the connector's own, of a time when the lane was gone.
     pub fn definition(&self, id: LaneId, version: Revision) -> Option<Definition> {
         let history = self.lanes.get(&id)?;
-        let (pinned, last) = (history.last_at(version)?, history.last_known()?);
+        let (pinned, last) = (history.pinned(version, |lane| lane.version)?, history.last_known()?);
         let routes = self.connectors.get(pinned.connector.as_str())?;
-        let (shape, today) = (routes.entries.last_at(version)?, routes.entries.last_known()?);
+        let shape = routes.entries.pinned(version, |connector| connector.version)?;
+        let today = routes.entries.last_known()?;
         let lane = LaneEntry { settings: last.settings.clone(), flush: last.flush, ..pinned.clone() };
         let connector = ConnectorEntry {
             dead_letters: today.dead_letters.clone(),
@@ -276,4 +299,10 @@ impl Catalogue {
     pub(crate) fn sources(&self) -> &Sources {
         &self.sources
     }
+}
+
+/// Whose rows are which, which of them are read, and what they become.
+pub(crate) fn same_rows(before: Option<&ConnectorEntry>, entry: Option<&ConnectorEntry>) -> bool {
+    let rows = |entry: &ConnectorEntry| (entry.version, entry.merchant.clone(), entry.unknown, entry.feeds.clone());
+    before.map(rows) == entry.map(rows)
 }

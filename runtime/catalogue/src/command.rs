@@ -51,6 +51,16 @@ impl Order {
         })
     }
 
+    /// A replay is routed by the definitions that are in force where it is published: older ones may be forgotten
+    /// before every shard has heard of it (P20).
+    pub fn routed_by(&self, revision: Revision) -> Order {
+        let mut order = self.clone();
+        if let Order::Replay { by, .. } = &mut order {
+            *by = revision.0;
+        }
+        order
+    }
+
     /// Of a replay: none where the text is not one of ours.
     pub fn ranges(&self) -> (Revision, BTreeMap<TopicPartition, Ranges>) {
         let Order::Replay { by, ranges, .. } = self else { return Default::default() };

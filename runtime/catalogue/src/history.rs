@@ -26,6 +26,27 @@ impl<T> History<T> {
         self.0.iter().rev().filter(|(from, _)| *from <= revision).find_map(|(_, value)| value.as_ref())
     }
 
+    /// As it was at a version that it names itself, or when it was there last before. Where that revision was
+    /// forgotten, a later one says the same.
+    pub fn pinned(&self, version: Revision, number: impl Fn(&T) -> u64) -> Option<&T> {
+        let at = self.last_at(version);
+        let says = |value: &&T| number(value) <= version.0 && at.is_none_or(|at| number(at) < number(value));
+        let later = self.0.iter().skip_while(|(from, _)| *from <= version).filter_map(|(_, value)| value.as_ref());
+        later.take_while(says).next().or(at)
+    }
+
+    /// Revisions whose word is superseded by a later one, which is there and not above `until`; but for those of which
+    /// that was so up to `since` already. Each with the word before it, and its own.
+    pub fn superseded(
+        &self,
+        since: Revision,
+        until: Revision,
+    ) -> impl Iterator<Item = (Revision, Option<&T>, Option<&T>)> {
+        let last = |up_to| self.0.iter().rposition(|(from, value)| *from <= up_to && value.is_some()).unwrap_or(0);
+        let value = |at: usize| self.0.get(at).and_then(|(_, value)| value.as_ref());
+        (last(since)..last(until)).map(move |at| (self.0[at].0, at.checked_sub(1).and_then(value), value(at)))
+    }
+
     pub fn newest(&self) -> Option<&T> {
         self.0.last().and_then(|(_, value)| value.as_ref())
     }

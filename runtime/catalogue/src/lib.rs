@@ -10,11 +10,13 @@
 //! | `wanted` | what the configuration asks for |
 //! | `draft` | the next revision: what is wanted and is not yet published |
 //! | `command` | what operators ask for, once each |
+//! | `forget` | what nobody can ask for any more |
 
 mod catalogue;
 mod command;
 mod draft;
 mod entry;
+mod forget;
 mod history;
 mod routes;
 mod wanted;
@@ -23,5 +25,6 @@ pub use catalogue::{Catalogue, Change, Definition, FeedEntry};
 pub use command::{CommandEntry, Order};
 pub use draft::{Draft, draft};
 pub use entry::{ConnectorEntry, FlushEntry, LaneEntry, MerchantKey, Start, Topic, Unknown};
+pub use forget::Needs;
 pub use routes::{Assigned, ConnectorRoutes, Only};
 pub use wanted::{LaneKey, Wanted, WantedConnector, WantedLane};

@@ -41,12 +41,7 @@ pub struct WantedLane {
 impl WantedLane {
     /// A lane that keeps all of this is the same lane (P5).
     pub fn key(&self) -> LaneKey<'_> {
-        LaneKey {
-            connector: &self.connector,
-            merchant: self.merchant.as_deref(),
-            identity: &self.identity,
-            schedule: self.schedule,
-        }
+        LaneKey::new(&self.connector, self.merchant.as_deref(), &self.identity, self.schedule)
     }
 }
 
@@ -59,6 +54,10 @@ pub struct LaneKey<'a> {
 }
 
 impl<'a> LaneKey<'a> {
+    fn new(connector: &'a str, merchant: Option<&'a str>, identity: &'a str, schedule: u32) -> LaneKey<'a> {
+        LaneKey { connector, merchant, identity, schedule }
+    }
+
     /// Whatever the schedule.
     pub fn place(self) -> LaneKey<'a> {
         LaneKey { schedule: 0, ..self }
@@ -67,11 +66,6 @@ impl<'a> LaneKey<'a> {
 
 impl LaneEntry {
     pub fn key(&self) -> LaneKey<'_> {
-        LaneKey {
-            connector: &self.connector,
-            merchant: self.merchant.as_deref(),
-            identity: &self.identity,
-            schedule: self.schedule,
-        }
+        LaneKey::new(&self.connector, self.merchant.as_deref(), &self.identity, self.schedule)
     }
 }

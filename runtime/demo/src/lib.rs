@@ -6,11 +6,13 @@
 mod events;
 mod json;
 mod merchants;
+mod model;
 mod order;
 mod products;
 mod shoppers;
 
 pub use events::{Event, Events, Kind};
+pub use model::orders_model;
 use std::path::Path;
 
 pub const MERCHANTS: u32 = 1_000;
@@ -18,7 +20,7 @@ pub const MERCHANTS: u32 = 1_000;
 pub const FIRST_MERCHANT: u32 = merchants::FIRST;
 
 /// Connector files of the demo by file name, with `{folder}` where everything goes.
-pub const CONNECTORS: [(&str, &str); 3] = [
+const CONNECTORS: [(&str, &str); 3] = [
     ("orders.yaml", include_str!("../connectors/orders.yaml")),
     ("carts.yaml", include_str!("../connectors/carts.yaml")),
     ("page_views.yaml", include_str!("../connectors/page_views.yaml")),

@@ -1,7 +1,8 @@
 //! The config log as this process knows it: one thread reads it and publishes into it, everybody asks the catalogue.
 
+use crate::forgetting::{Forgetting, WORTH_IT};
 use outflow_api::{ConfigEntry, ConfigLog, ConfigRevision, Fault, Publication, Revision};
-use outflow_catalogue::{Catalogue, CommandEntry, Draft, Order, Wanted, draft};
+use outflow_catalogue::{Catalogue, CommandEntry, Draft, Needs, Order, Wanted, draft};
 use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc},
     time::{Duration, Instant},
@@ -49,12 +50,16 @@ pub enum Published {
 }
 
 impl Configuration {
-    /// The thread ends when the last handle is gone.
-    pub fn start(log: Box<dyn ConfigLog>) -> Configuration {
+    /// The thread ends when the last handle is gone. `needs` answers what all shards may ask for.
+    pub fn start(
+        log: Box<dyn ConfigLog>,
+        needs: impl Fn() -> Result<Needs, Fault> + Send + Sync + 'static,
+    ) -> Configuration {
         let (desk, requests) = mpsc::channel();
         let (known, newest) = watch::channel(Known::default());
         let catalogue = Arc::new(RwLock::new(Catalogue::default()));
-        let mut own = Desk { log, catalogue: Arc::clone(&catalogue), known };
+        let forgetting = Forgetting::new(Arc::new(needs));
+        let mut own = Desk { log, catalogue: Arc::clone(&catalogue), known, forgetting };
         let run = move || own.run(&requests);
         std::thread::Builder::new().name("config".into()).spawn(run).expect("a thread can be started");
         Configuration { catalogue, newest, desk }
@@ -101,6 +106,7 @@ struct Desk {
     log: Box<dyn ConfigLog>,
     catalogue: Arc<RwLock<Catalogue>>,
     known: watch::Sender<Known>,
+    forgetting: Forgetting,
 }
 
 impl Desk {
@@ -112,7 +118,7 @@ impl Desk {
             }
             match requests.try_recv() {
                 Ok(request) => self.serve(request),
-                Err(mpsc::TryRecvError::Empty) => {}
+                Err(mpsc::TryRecvError::Empty) => self.forget(),
                 Err(mpsc::TryRecvError::Disconnected) => return,
             }
         }
@@ -134,6 +140,29 @@ impl Desk {
         Ok(())
     }
 
+    /// Now and then, and only what is worth it; nobody waits for it.
+    fn forget(&mut self) {
+        let is_current = self.known.borrow().is_current;
+        let Some(needs) = self.forgetting.needs(is_current) else { return };
+        let forgotten = {
+            let catalogue = self.catalogue.read().unwrap_or_else(PoisonError::into_inner);
+            catalogue.forgettable(needs, self.log.forgotten())
+        };
+        if forgotten.entries.len() < WORTH_IT {
+            return;
+        }
+        match self.log.forget(&forgotten) {
+            Publication::Done => {
+                let (until, entries) = (forgotten.until.0, forgotten.entries.len());
+                tracing::info!(until, entries, "old contents of the config log are forgotten");
+            }
+            Publication::Behind => tracing::debug!("somebody else publishes: forgetting waits for the next time"),
+            Publication::Refused(fault) | Publication::Unknown(fault) => {
+                tracing::warn!(code = fault.code, %fault, "old contents of the config log stay for now");
+            }
+        }
+    }
+
     fn serve(&mut self, request: Request) {
         match request {
             Request::Files { wanted, forced, answer } => {
@@ -150,7 +179,8 @@ impl Desk {
                         return Err(Published::At(catalogue.revision()));
                     }
                     let revision = Revision(catalogue.revision().0 + 1);
-                    let command = CommandEntry { id: id.clone(), orders: orders.clone() };
+                    let orders = orders.iter().map(|order| order.routed_by(catalogue.revision())).collect();
+                    let command = CommandEntry { id: id.clone(), orders };
                     let content = serde_json::to_vec(&command).expect("commands are plain JSON");
                     let object = format!("command/{}", revision.0);
                     Ok(ConfigRevision {

@@ -3,6 +3,7 @@
 use crate::{
     Plan, Worker,
     configuration::{Configuration, Published},
+    forgetting::needs_of_all,
     retry::Waits,
 };
 use outflow_api::{Cluster, Fault, Membership, Source, Verdict};
@@ -49,7 +50,8 @@ impl Worker {
         let clients =
             blocking(move || Ok((cluster.source()?, cluster.source()?, cluster.membership()?, cluster.config_log()?)));
         let (source, second, membership, log) = clients.await?;
-        let configuration = Configuration::start(log);
+        let (cluster, shards) = (Arc::clone(&self.cluster), membership.shards());
+        let configuration = Configuration::start(log, move || needs_of_all(cluster.as_ref(), shards));
         configuration.wait_for(Default::default()).await?;
         let plan = Arc::clone(&self.plans.borrow());
         let forced = plan.forced;

@@ -14,6 +14,7 @@
 //! | `entrance` | a worker's way into its cluster |
 //! | `plan` | what the files ask for, and its way into the config log |
 //! | `configuration` | the config log as this process knows it |
+//! | `forgetting` | when the shards are asked what they need |
 //! | `topology` | the topics that are read, as the cluster has them now |
 //! | `ownership` | from "this shard is ours" to a running engine |
 //! | `shard` | one owned shard: executes the engine's actions, feeds it events |
@@ -46,6 +47,7 @@ mod compute;
 mod configuration;
 mod delivery;
 mod entrance;
+mod forgetting;
 mod lanes;
 mod letters;
 mod memory;

@@ -64,6 +64,7 @@ impl Router {
         if rows.is_empty() {
             return;
         }
+        let pin = Pin { whose: catalogue.routing(pin.whose), shape: catalogue.routing(pin.shape) };
         for (routes, entry) in catalogue.readers(block.partition().topic, pin.whose) {
             let version = routes.version(pin).unwrap_or(Revision(entry.version));
             let mut unclaimed = 0;

@@ -5,9 +5,11 @@
 //! | `E` revision (u64) object (the rest) | what it says of the object: [`CONTENT`] and the content, or [`GONE`] |
 //! | `C` revision (u64) | behind all entries of the revision: it is complete, and has so many of them |
 //! | `B` | the newest publisher's nonce |
+//! | `F` | up to which revision (u64) entries may have been forgotten |
 //!
-//! Each revision's keys are its own, so compaction takes nothing but old barriers. The records of a revision are
-//! neighbours in the log, in this order.
+//! Each revision's keys are its own, so compaction takes nothing but old barriers and what was forgotten: an entry
+//! whose key has a tombstone. The records of a revision are neighbours in the log, in this order. A revision with fewer
+//! entries than it was published with is whole if an `F`, wherever it stands, is at or above it.
 
 use crate::{
     KeyValue,
@@ -16,7 +18,7 @@ use crate::{
     wire::{Read, Reader, Writer},
 };
 use bytes::Bytes;
-use outflow_api::{Blame, ConfigEntry, ConfigRevision, Fault, Revision, Verdict};
+use outflow_api::{Blame, ConfigEntry, ConfigRevision, Fault, Forgotten, Revision, Verdict};
 use std::{collections::HashSet, fmt, iter};
 
 /// What one `read` of a config log answers, in bytes, unless a single revision is larger.
@@ -39,6 +41,7 @@ enum Key {
     Entry(Revision, String),
     Complete(Revision),
     Barrier,
+    Forgotten,
 }
 
 impl Key {
@@ -51,6 +54,7 @@ impl Key {
                 out.fixed(&revision.0.to_be_bytes());
             }
             Key::Barrier => out.byte(b'B'),
+            Key::Forgotten => out.byte(b'F'),
         }
         out.0
     }
@@ -67,7 +71,8 @@ impl Key {
             }
             b'C' => Key::Complete(revision(&mut input)?),
             b'B' => Key::Barrier,
-            other => return Err(format!("kind {other:#04x}, known are E, C and B")),
+            b'F' => Key::Forgotten,
+            other => return Err(format!("kind {other:#04x}, known are E, C, B and F")),
         };
         input.end()?;
         Ok(key)
@@ -80,6 +85,7 @@ impl fmt::Display for Key {
             Key::Entry(revision, object) => write!(f, "{object} in revision {}", revision.0),
             Key::Complete(revision) => write!(f, "the end of revision {}", revision.0),
             Key::Barrier => f.write_str("a barrier"),
+            Key::Forgotten => f.write_str("the mark of what is forgotten"),
         }
     }
 }
@@ -119,6 +125,21 @@ pub fn barrier(nonce: u128) -> KeyValue {
     let mut value = Writer::version(VERSION);
     value.fixed(&nonce.to_be_bytes());
     KeyValue { key: Key::Barrier.encode(), value: Some(value.0) }
+}
+
+/// The mark, and a tombstone for each entry, in the order in which they are written, in one transaction.
+pub fn encode_forgotten(Forgotten { until, entries }: &Forgotten) -> impl Iterator<Item = KeyValue> {
+    let tombstone = |(revision, object): &(Revision, String)| KeyValue {
+        key: Key::Entry(*revision, object.clone()).encode(),
+        value: None,
+    };
+    iter::once(forgotten(*until)).chain(entries.iter().map(tombstone))
+}
+
+pub fn forgotten(until: Revision) -> KeyValue {
+    let mut value = Writer::version(VERSION);
+    value.fixed(&until.0.to_be_bytes());
+    KeyValue { key: Key::Forgotten.encode(), value: Some(value.0) }
 }
 
 /// Whether a revision may be published. To be asked before the first byte is sent.
@@ -163,6 +184,11 @@ pub fn check(revision: &ConfigRevision) -> Result<(), Fault> {
 #[derive(Default)]
 pub struct Replay {
     newest: Revision,
+    /// The last one that this reading came by: below `newest`, where the log is read once more.
+    passed: Revision,
+    forgotten: Revision,
+    /// The last one that came with fewer entries than it was published with.
+    short: Revision,
     /// Of the revision that follows.
     open: Vec<ConfigEntry>,
     open_bytes: usize,
@@ -179,7 +205,12 @@ impl Replay {
         let key = Key::decode(key)
             .map_err(|found| unreadable(&place(&format_args!("the key {}", hex(key_bytes))), &found))?;
         let trouble = |found: String| unreadable(&place(&key), &found);
-        let value = value.ok_or_else(|| trouble("it is a tombstone".to_owned()))?;
+        let value = match (&key, value) {
+            (_, Some(value)) => value,
+            // What was read of it before its end was already believed.
+            (Key::Entry(revision, _), None) if *revision <= self.passed => return Ok(()),
+            (_, None) => return Err(trouble("it is a tombstone".to_owned())),
+        };
         match &key {
             Key::Entry(revision, object) => {
                 self.expect(*revision, offset)?;
@@ -190,14 +221,15 @@ impl Replay {
             Key::Complete(revision) => {
                 self.expect(*revision, offset)?;
                 let count = read(value, |input| input.number()).map_err(trouble)?;
-                if count != self.open.len() as u64 {
-                    let found = format!("{} of its {count} entries are there", self.open.len());
-                    return Err(lost(&place(&key), &found));
+                let found = self.open.len() as u64;
+                if found > count {
+                    return Err(lost(&place(&key), &format!("{found} entries are there, not {count}")));
                 }
-                self.newest = *revision;
-                self.complete_bytes += std::mem::take(&mut self.open_bytes);
-                let entries = std::mem::take(&mut self.open);
-                self.complete.push(ConfigRevision { revision: *revision, entries });
+                self.complete(*revision, found < count);
+            }
+            Key::Forgotten => {
+                let until = read(value, |input| input.fixed().map(u64::from_be_bytes)).map_err(trouble)?;
+                self.forgotten = self.forgotten.max(Revision(until));
             }
             Key::Barrier => {
                 let nonce = read(value, |input| input.fixed().map(u128::from_be_bytes));
@@ -207,8 +239,41 @@ impl Replay {
         Ok(())
     }
 
+    fn complete(&mut self, revision: Revision, is_short: bool) {
+        self.passed = revision;
+        let (entries, bytes) = (std::mem::take(&mut self.open), std::mem::take(&mut self.open_bytes));
+        if revision > self.newest {
+            self.newest = revision;
+            self.short = if is_short { revision } else { self.short };
+            self.complete_bytes += bytes;
+            self.complete.push(ConfigRevision { revision, entries });
+        }
+    }
+
+    /// The log follows once more from its start: what was read before is not answered again.
+    pub fn restart(&mut self) {
+        self.passed = Revision(0);
+        self.open.clear();
+        self.open_bytes = 0;
+    }
+
+    /// Entries are missing, and nobody said so far that they were forgotten. At the log's end: they are lost.
+    pub fn is_short(&self) -> bool {
+        self.short > self.forgotten
+    }
+
+    /// Of a log that [is short](Replay::is_short) and has ended.
+    pub fn lost(&self) -> Fault {
+        lost(&format!("revision {}", self.short.0), "not all of its entries are there")
+    }
+
+    /// Up to here entries may be missing.
+    pub fn forgotten(&self) -> Revision {
+        self.forgotten
+    }
+
     fn expect(&self, revision: Revision, offset: i64) -> Result<(), Fault> {
-        let expected = self.newest.0 + 1;
+        let expected = self.passed.0 + 1;
         if revision.0 == expected {
             return Ok(());
         }
@@ -221,12 +286,15 @@ impl Replay {
         self.newest
     }
 
-    /// What was complete and not taken, in bytes; none is zero.
+    /// What was complete and not taken, in bytes; none is zero. Nothing is complete while it is short.
     pub fn bytes(&self) -> usize {
-        self.complete_bytes.max(self.complete.len())
+        if self.is_short() { 0 } else { self.complete_bytes.max(self.complete.len()) }
     }
 
     pub fn take(&mut self) -> Vec<ConfigRevision> {
+        if self.is_short() {
+            return Vec::new();
+        }
         self.complete_bytes = 0;
         std::mem::take(&mut self.complete)
     }

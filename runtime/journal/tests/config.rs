@@ -1,7 +1,7 @@
 //! A revision is read as it was published, and nothing else is read as one.
 
 use bytes::Bytes;
-use outflow_api::{ConfigEntry, ConfigRevision, Fault, Revision, Verdict};
+use outflow_api::{ConfigEntry, ConfigRevision, Fault, Forgotten, Revision, Verdict};
 use outflow_journal::{
     KeyValue,
     config::{self, Replay},
@@ -69,8 +69,62 @@ proptest! {
         let missing = missing.index(records.len());
         records.remove(missing);
         records.extend(config::encode(&revision(2, Vec::new())));
-        prop_assert_eq!(fault(records).code, "config-lost");
+        let mut replay = Replay::default();
+        match apply(&mut replay, records) {
+            Err(fault) => prop_assert_eq!(fault.code, "config-lost"),
+            // It may have been forgotten, and the word on that come later; without it nothing is believed.
+            Ok(()) => {
+                prop_assert!(replay.is_short() && replay.bytes() == 0 && replay.take().is_empty());
+                prop_assert_eq!(replay.lost().code, "config-lost");
+            }
+        }
     }
+
+    #[test]
+    fn what_was_forgotten_is_missing_and_all_else_is_read(
+        all in vec(entries(), 1..5),
+        gone in any::<u64>(),
+        is_compacted in any::<bool>(),
+    ) {
+        let all: Vec<_> = (1..).zip(all).map(|(number, entries)| revision(number, entries)).collect();
+        let named = all.iter().flat_map(|one| one.entries.iter().map(|entry| (one.revision, entry.object.clone())));
+        let named = named.enumerate().filter(|(at, _)| gone & 1 << at != 0).map(|(_, entry)| entry);
+        let forgotten = Forgotten { until: Revision(all.len() as u64), entries: named.collect() };
+        let is_gone = |of: Revision, entry: &ConfigEntry| forgotten.entries.contains(&(of, entry.object.clone()));
+        let left = |one: &ConfigRevision| {
+            let entries = one.entries.iter().filter(|entry| !(is_compacted && is_gone(one.revision, entry))).cloned();
+            revision(one.revision.0, entries.collect())
+        };
+        let keys: Vec<_> = config::encode_forgotten(&forgotten).skip(1).map(|record| record.key).collect();
+        let mut records: Vec<_> = all.iter().flat_map(config::encode).collect();
+        records.retain(|record| !(is_compacted && keys.contains(&record.key)));
+        let mut replay = Replay::default();
+        apply(&mut replay, records).expect("readable");
+        prop_assert_eq!(replay.is_short(), is_compacted && !keys.is_empty());
+        apply(&mut replay, config::encode_forgotten(&forgotten)).expect("readable");
+        prop_assert_eq!(replay.take(), all.iter().map(left).collect::<Vec<_>>());
+        prop_assert_eq!(replay.forgotten(), forgotten.until);
+    }
+}
+
+#[test]
+fn a_log_that_is_read_once_more_answers_what_is_new() {
+    let published = |number| revision(number, vec![entry("lane/1", Some(b"x"))]);
+    let mut replay = Replay::default();
+    [1, 2].iter().for_each(|number| apply(&mut replay, config::encode(&published(*number))).expect("readable"));
+    assert_eq!(replay.take(), [published(1), published(2)]);
+    replay.restart();
+    apply(&mut replay, [config::forgotten(Revision(1))]).expect("readable");
+    // The first came whole and is no longer so.
+    apply(&mut replay, config::encode(&published(1)).skip(1)).expect("readable");
+    [2, 3].iter().for_each(|number| apply(&mut replay, config::encode(&published(*number))).expect("readable"));
+    assert_eq!(replay.take(), [published(3)]);
+}
+
+#[test]
+fn a_tombstone_of_what_was_not_read_yet_is_a_fault() {
+    let forgotten = Forgotten { until: Revision(1), entries: vec![(Revision(1), "lane/1".to_owned())] };
+    assert_eq!(fault(config::encode_forgotten(&forgotten)).code, "config-unreadable");
 }
 
 #[test]

@@ -1,10 +1,18 @@
 use crate::{
-    KafkaSettings, config_log::KafkaConfigLog, examine, journal::KafkaJournal, membership::KafkaMembership, prepare,
-    report, retention, source::KafkaSource, topics::Topics,
+    KafkaSettings,
+    config_log::KafkaConfigLog,
+    examine,
+    journal::KafkaJournal,
+    membership::KafkaMembership,
+    prepare,
+    recovery::Reader,
+    report, retention,
+    source::KafkaSource,
+    topics::{LIMIT, Topics},
 };
 use outflow_api::{
-    Cluster, ConfigLog, Fault, Finding, Journal, Membership, Offset, Retention, Shard, Source, TopicInfo,
-    TopicPartition,
+    Cluster, ConfigLog, Fault, Finding, Generation, Journal, Membership, Offset, Recovered, Retention, Shard, Source,
+    TopicInfo, TopicPartition,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -49,6 +57,17 @@ impl Cluster for KafkaCluster {
 
     fn journal(&self, shard: Shard) -> Result<Box<dyn Journal>, Fault> {
         Ok(Box::new(KafkaJournal::new(Arc::clone(&self.settings), Arc::clone(&self.topics), shard)))
+    }
+
+    fn peek(&self, shard: Shard) -> Result<Option<Recovered>, Fault> {
+        let journal = &self.settings.journal_topic;
+        let bounds = self.topics.bounds(journal, shard.0, LIMIT)?;
+        if bounds.is_empty() {
+            return Ok(None);
+        }
+        let (replay, bytes) = Reader::new(&self.settings)?.read_to(journal, shard, bounds.next)?;
+        // A barrier may be all that there is.
+        Ok(replay.incarnation().map(|_| replay.finish(Generation(0), bytes)))
     }
 
     fn membership(&self) -> Result<Box<dyn Membership>, Fault> {

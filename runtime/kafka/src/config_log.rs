@@ -6,7 +6,7 @@ use crate::{
     log::ClientLog,
     topics::{LIMIT, Topics},
 };
-use outflow_api::{AppendOutcome, ConfigLog, ConfigRevision, Fault, Publication, Revision, Verdict};
+use outflow_api::{AppendOutcome, ConfigLog, ConfigRevision, Fault, Forgotten, Publication, Revision, Verdict};
 use outflow_journal::{KeyValue, config};
 use rdkafka::producer::{BaseRecord, Producer};
 use std::{sync::Arc, time::Duration};
@@ -71,6 +71,29 @@ impl KafkaConfigLog {
         }
     }
 
+    fn write_forgotten(&mut self, producer: &ShardProducer, forgotten: &Forgotten) -> Publication {
+        // A mark never falls: entries up to the highest one are missing.
+        let until = forgotten.until.max(self.reader.replay().forgotten());
+        let forgotten = Forgotten { until, entries: forgotten.entries.clone() };
+        let topic = &self.settings.config_topic;
+        let outcome = append::transact_within(producer, WRITE_LIMIT, |producer| {
+            config::encode_forgotten(&forgotten).try_for_each(|entry| append::send(producer, record(topic, &entry)))
+        });
+        match outcome {
+            AppendOutcome::Done => {
+                let seen = self.reader.read_until(|replay| replay.forgotten() >= until);
+                let unseen = |log: &Self| log.unseen(&format!("what was forgotten up to revision {}", until.0));
+                match seen {
+                    Ok(true) => Publication::Done,
+                    Ok(false) => Publication::Unknown(unseen(self)),
+                    Err(fault) => Publication::Unknown(fault),
+                }
+            }
+            AppendOutcome::Fenced => Publication::Behind,
+            AppendOutcome::Refused(fault) | AppendOutcome::Unknown(fault) => Publication::Unknown(fault),
+        }
+    }
+
     /// "Committed" is the coordinator's word alone, and he may die and forget the markers. What is read, committed, is
     /// so for everybody and for ever.
     fn read_back(&mut self, revision: Revision) -> Publication {
@@ -115,6 +138,22 @@ impl ConfigLog for KafkaConfigLog {
             Err(fault) if fault.verdict == Verdict::Fence => Publication::Behind,
             Err(fault) => Publication::Refused(fault),
         }
+    }
+
+    fn forget(&mut self, forgotten: &Forgotten) -> Publication {
+        if let Err(fault) = self.reader.drain() {
+            return Publication::Refused(fault);
+        }
+        match self.lead() {
+            Ok(_) if forgotten.until > self.reader.replay().newest() => Publication::Behind,
+            Ok(producer) => self.write_forgotten(&producer, forgotten),
+            Err(fault) if fault.verdict == Verdict::Fence => Publication::Behind,
+            Err(fault) => Publication::Refused(fault),
+        }
+    }
+
+    fn forgotten(&self) -> Revision {
+        self.reader.replay().forgotten()
     }
 }
 

@@ -54,7 +54,7 @@ impl ConfigReader {
     }
 
     pub(crate) fn is_current(&self) -> bool {
-        self.reached_end && self.replay.bytes() == 0
+        self.reached_end && self.replay.bytes() == 0 && !self.replay.is_short()
     }
 
     pub(crate) fn read(&mut self, wait: Duration) -> Result<Vec<ConfigRevision>, Fault> {
@@ -99,7 +99,12 @@ impl ConfigReader {
                 Ok(Step::Record)
             }
             Some(Err(KafkaError::PartitionEOF(_))) => {
-                self.reached_end |= self.is_at_end();
+                let is_end = self.is_at_end();
+                // What takes entries away is committed before they go: whoever misses them finds it before the end.
+                if is_end && self.replay.is_short() {
+                    return Err(self.replay.lost());
+                }
+                self.reached_end |= is_end;
                 Ok(Step::Nothing)
             }
             Some(Err(error)) => {

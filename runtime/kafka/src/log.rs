@@ -41,11 +41,18 @@ impl ClientLog {
     }
 }
 
+/// The client's words for being followed by another owner. It calls that fatal; here it is how shards and the config
+/// log change hands, and whoever was followed says himself what he does about it.
+const FOLLOWED: &str = "fenced by a newer instance";
+
+const WARNING: i32 = 4;
+
 /// `level` as in syslog.
 pub(crate) fn forward(level: i32, line: &str) {
     match level {
+        _ if line.contains(FOLLOWED) => tracing::debug!(target: "kafka", "{line}"),
         ..=3 => tracing::error!(target: "kafka", "{line}"),
-        4 => tracing::warn!(target: "kafka", "{line}"),
+        WARNING => tracing::warn!(target: "kafka", "{line}"),
         5 | 6 => tracing::info!(target: "kafka", "{line}"),
         _ => tracing::trace!(target: "kafka", "{line}"),
     }
@@ -57,10 +64,13 @@ impl ClientContext for ClientLog {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if let Some(code) = error.rdkafka_error_code() {
-            self.note(code, reason);
+        match error.rdkafka_error_code() {
+            // Readers ask to be told; it is no trouble.
+            Some(RDKafkaErrorCode::PartitionEOF) => return,
+            Some(code) => self.note(code, reason),
+            None => {}
         }
-        tracing::warn!(target: "kafka", "{reason}");
+        forward(WARNING, reason);
     }
 }
 

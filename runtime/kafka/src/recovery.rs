@@ -1,5 +1,5 @@
 use crate::{KafkaSettings, fault, log::ClientLog};
-use outflow_api::{Fault, Generation, Shard};
+use outflow_api::{Fault, Generation, Offset, Shard};
 use outflow_journal::Replay;
 use rdkafka::{
     Message, Offset as Place, TopicPartitionList,
@@ -28,6 +28,24 @@ impl Reader {
 
     /// All that was decided up to the barrier, the barrier's offset, and the bytes read.
     pub(crate) fn read(&self, topic: &str, shard: Shard, nonce: u128) -> Result<(Replay, Generation, u64), Fault> {
+        // The barrier is there: an end that is met before is an older one.
+        let (replay, bytes) = self.follow(topic, shard, |replay, _| replay.saw(nonce).is_some())?;
+        let offset = replay.saw(nonce).expect("it was just seen");
+        Ok((replay, Generation(offset.cast_unsigned()), bytes))
+    }
+
+    /// All that is decided below an offset that was the log's last stable one.
+    pub(crate) fn read_to(&self, topic: &str, shard: Shard, end: Offset) -> Result<(Replay, u64), Fault> {
+        self.follow(topic, shard, |_, position| position >= end)
+    }
+
+    /// From the start on, until it is done; which is asked after each record, and at each end that is met.
+    fn follow(
+        &self,
+        topic: &str,
+        shard: Shard,
+        done: impl Fn(&Replay, Offset) -> bool,
+    ) -> Result<(Replay, u64), Fault> {
         let what = format!("reading journal {topic}, partition {}", shard.0);
         let trouble = |error| fault::of_error(error, &what, self.0.context());
         let mut list = TopicPartitionList::new();
@@ -35,28 +53,39 @@ impl Reader {
         self.0.incremental_assign(&list).map_err(trouble)?;
         let (mut replay, mut bytes, mut heard) = (Replay::new(), 0, Instant::now());
         loop {
-            match self.0.poll(Duration::from_millis(100)) {
+            let position = match self.0.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => {
                     let (key, value) = (message.key().unwrap_or_default(), message.payload());
                     bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
                     replay.apply(key, value, message.offset())?;
-                    if let Some(offset) = replay.saw(nonce) {
-                        return Ok((replay, Generation(offset.cast_unsigned()), bytes));
-                    }
                     heard = Instant::now();
+                    Some(Offset(message.offset() + 1))
                 }
-                // The barrier is there: the end that was seen is an older one.
-                None | Some(Err(KafkaError::PartitionEOF(_))) => {}
+                // The last records may be markers.
+                Some(Err(KafkaError::PartitionEOF(_))) => self.position(),
+                None => None,
                 Some(Err(error)) => {
                     let fault = fault::of_error(error, &what, self.0.context());
                     if fault.verdict == outflow_api::Verdict::Halt {
                         return Err(fault);
                     }
+                    None
                 }
+            };
+            if position.is_some_and(|position| done(&replay, position)) {
+                return Ok((replay, bytes));
             }
             if heard.elapsed() > SILENCE_LIMIT {
                 return Err(fault::barrier_unseen(topic, shard));
             }
+        }
+    }
+
+    fn position(&self) -> Option<Offset> {
+        let positions = self.0.position().ok()?;
+        match positions.elements().first()?.offset() {
+            Place::Offset(position) => Some(Offset(position)),
+            _ => None,
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::{
     topic::{self, check_name, topic_folder},
 };
 use outflow_api::{
-    Blame, Cluster, ConfigLog, Fault, Finding, Journal, LedgerRow, Membership, Offset, Shard, Source, TopicId,
-    TopicInfo, TopicPartition, Verdict,
+    Blame, Cluster, ConfigLog, Fault, Finding, Journal, LedgerRow, Membership, Offset, Recovered, Shard, Source,
+    TopicId, TopicInfo, TopicPartition, Verdict,
 };
 use std::{
     collections::HashMap,
@@ -180,6 +180,11 @@ impl Cluster for LocalCluster {
     fn journal(&self, shard: Shard) -> Result<Box<dyn Journal>, Fault> {
         self.shared.check_shard(shard)?;
         Ok(Box::new(LocalJournal::new(Arc::clone(&self.shared), shard)))
+    }
+
+    fn peek(&self, shard: Shard) -> Result<Option<Recovered>, Fault> {
+        self.shared.check_shard(shard)?;
+        LocalJournal::new(Arc::clone(&self.shared), shard).peek()
     }
 
     fn membership(&self) -> Result<Box<dyn Membership>, Fault> {

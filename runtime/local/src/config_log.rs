@@ -5,11 +5,16 @@ use crate::{
     log::{put_entries, take_entries},
     wire::Take,
 };
-use outflow_api::{ConfigLog, ConfigRevision, Fault, Publication};
-use outflow_journal::config::{self, READ_BYTES, Replay};
+use outflow_api::{ConfigLog, ConfigRevision, Fault, Forgotten, Publication, Revision};
+use outflow_journal::{
+    KeyValue,
+    config::{self, READ_BYTES, Replay},
+};
 use std::{
-    fs::File,
-    os::unix::fs::FileExt,
+    collections::HashSet,
+    fs::{self, File},
+    io::Write,
+    os::unix::fs::{FileExt, MetadataExt},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,7 +24,8 @@ const VERSION: u8 = 1;
 /// Publications of other processes wake nobody here, so we look.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A file of revisions, one frame each, oldest first. Publishers hold the lock file beside it.
+/// A file of revisions, one frame each, oldest first. Publishers hold the lock file beside it; who forgets
+/// writes it anew.
 pub(crate) struct LocalConfigLog {
     shared: Arc<Shared>,
     path: PathBuf,
@@ -63,18 +69,38 @@ impl LocalConfigLog {
         }
     }
 
-    fn apply(&mut self, payload: &[u8]) -> Result<(), Fault> {
+    fn entries(&self, payload: &[u8]) -> Result<Vec<KeyValue>, Fault> {
         let unknown = || self.damaged(self.position, "a frame of an unknown version or form");
         let mut take = Take(payload);
         let entries = take.byte().filter(|version| *version == VERSION).and_then(|_| take_entries(&mut take));
-        let entries = entries.filter(|_| take.end().is_some()).ok_or_else(unknown)?;
+        entries.filter(|_| take.end().is_some()).ok_or_else(unknown)
+    }
+
+    fn apply(&mut self, payload: &[u8]) -> Result<(), Fault> {
+        let entries = self.entries(payload)?;
         let offset = self.position.cast_signed();
         entries.iter().try_for_each(|entry| self.replay.apply(&entry.key, entry.value.as_deref(), offset))
     }
 
+    /// The file was written anew without what is forgotten: it is read again, and what was answered is passed over.
+    fn renew(&mut self) -> Result<(), Fault> {
+        let same = || {
+            let (ours, there) = (self.file.metadata()?, fs::metadata(&self.path)?);
+            Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+        };
+        if !same().map_err(failed("look at", &self.path))? {
+            self.file = open(&self.path)?;
+            self.replay.restart();
+            (self.position, self.synced, self.torn) = (0, 0, None);
+        }
+        Ok(())
+    }
+
     fn look(&mut self) -> Result<(), Fault> {
+        self.renew()?;
         match self.advance(READ_BYTES)? {
             Found::Frame { .. } => return Ok(()),
+            Found::End if self.replay.is_short() => return Err(self.replay.lost()),
             Found::End => {}
             Found::Broken => self.check_end()?,
         }
@@ -107,6 +133,7 @@ impl LocalConfigLog {
 
     /// Under the lock: what is broken is what a dead publisher left.
     fn read_to_end(&mut self) -> Result<(), Fault> {
+        self.renew()?;
         if self.advance(usize::MAX)? == Found::Broken {
             self.refuse_damage()?;
             let cut = self.file.set_len(self.position).and_then(|()| self.file.sync_all());
@@ -139,6 +166,57 @@ impl LocalConfigLog {
             return Ok(Publication::Behind);
         }
         Ok(self.write(revision).map_or_else(Publication::Unknown, |()| Publication::Done))
+    }
+
+    fn forget_now(&mut self, forgotten: &Forgotten) -> Result<Publication, Fault> {
+        let path = self.lock_path();
+        let lock_file = open(&path)?;
+        let _locked = lock(&lock_file, &path)?;
+        self.read_to_end()?;
+        if forgotten.until > self.replay.newest() {
+            return Ok(Publication::Behind);
+        }
+        // A mark never falls: entries up to the highest one are missing.
+        let until = forgotten.until.max(self.replay.forgotten());
+        let gone: HashSet<Vec<u8>> = config::encode_forgotten(forgotten).map(|entry| entry.key).collect();
+        Ok(self.write_anew(until, &gone).map_or_else(Publication::Unknown, |()| Publication::Done))
+    }
+
+    /// Under the lock, all of it being read.
+    fn write_anew(&mut self, until: Revision, gone: &HashSet<Vec<u8>>) -> Result<(), Fault> {
+        let new_path = self.path.with_file_name("log.new");
+        let mut new = File::create(&new_path).map_err(failed("create", &new_path))?;
+        let mut bytes = 0;
+        let mut push = |entries: &[KeyValue]| {
+            let mut out = Vec::new();
+            frame::push(&mut out, bytes, |out| {
+                out.push(VERSION);
+                put_entries(out, entries);
+            });
+            bytes += out.len() as u64;
+            new.write_all(&out).map_err(failed("write", &new_path))
+        };
+        push(&[config::forgotten(until)])?;
+        let (mut position, mut payload) = (0, Vec::new());
+        while position < self.position {
+            let found = frame::read(&self.file, position, self.position, &mut payload);
+            let Found::Frame { next, .. } = found.map_err(failed("read", &self.path))? else {
+                return Err(self.damaged(position, "a frame that was whole before"));
+            };
+            let mut entries = self.entries(&payload)?;
+            // The marks of before are among what goes.
+            entries.retain(|entry| !gone.contains(&entry.key));
+            if !entries.is_empty() {
+                push(&entries)?;
+            }
+            position = next;
+        }
+        new.sync_all().map_err(failed("sync", &new_path))?;
+        fs::rename(&new_path, &self.path).map_err(failed("rename", &new_path))?;
+        sync_folder(self.path.parent().expect("it lies in a folder"))?;
+        self.shared.pulse.beat();
+        self.renew()?;
+        self.read_to_end()
     }
 
     fn sync(&mut self) -> Result<(), Fault> {
@@ -180,10 +258,18 @@ impl ConfigLog for LocalConfigLog {
     }
 
     fn is_current(&self) -> bool {
-        self.current && self.replay.bytes() == 0
+        self.current && self.replay.bytes() == 0 && !self.replay.is_short()
     }
 
     fn publish(&mut self, revision: &ConfigRevision) -> Publication {
         self.publish_next(revision).unwrap_or_else(Publication::Refused)
+    }
+
+    fn forget(&mut self, forgotten: &Forgotten) -> Publication {
+        self.forget_now(forgotten).unwrap_or_else(Publication::Refused)
+    }
+
+    fn forgotten(&self) -> Revision {
+        self.replay.forgotten()
     }
 }

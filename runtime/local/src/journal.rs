@@ -71,6 +71,22 @@ impl LocalJournal {
         Ok(log::Read::default())
     }
 
+    /// What the log says, while nobody writes into it.
+    pub(crate) fn peek(&self) -> Result<Option<Recovered>, Fault> {
+        if !self.path().exists() {
+            return Ok(None);
+        }
+        let path = self.folder.join("lock");
+        let file = open(&path)?;
+        let _locked = lock(&file, &path)?;
+        let log::Read { head, live, bytes, .. } = self.read()?;
+        let mut known = Replay::new();
+        for (key, value) in live.iter() {
+            known.apply(key, Some(value), 0)?;
+        }
+        Ok(known.incarnation().map(|_| known.finish(Generation(head.sequence), bytes)))
+    }
+
     fn own(&self) -> Result<(Owned, Recovered), Fault> {
         let log::Read { head, mut live, sequence, ledger: rows, letters, bytes } = self.read()?;
         let mut known = Replay::new();

@@ -1,7 +1,7 @@
 //! The config log's laws, against a folder.
 
-use outflow_api::{Cluster, ConfigLog, ConfigRevision, Publication};
-use outflow_conformance::config_log::{self, Harness, done, read_until_current, read_up_to, sample};
+use outflow_api::{Cluster, ConfigLog, ConfigRevision, Forgotten, Publication, Revision};
+use outflow_conformance::config_log::{self, Harness, done, entry, read_until_current, read_up_to, revision, sample};
 use outflow_local::LocalCluster;
 use std::{
     fs,
@@ -108,4 +108,28 @@ fn a_log_that_lost_what_was_read_is_told_with_numbers() {
     let fault = log.read(Duration::ZERO).expect_err("revision 2 was read already");
     assert_eq!(fault.code, "config-damaged");
     assert!(fault.hint.contains(&format!("at byte {}: it ended at byte", first.len())), "{fault}");
+}
+
+/// Whoever reads or publishes meanwhile holds the old file.
+#[test]
+fn the_file_shrinks_by_what_is_forgotten_and_who_had_it_open_goes_on() {
+    let folder = Folder::new();
+    let (mut log, mut other, mut reader) = (folder.open(), folder.open(), folder.open());
+    let large = |number: u64| revision(number, vec![entry("lane/1", vec![number as u8; 10_000])]);
+    (1..=20).for_each(|number| done(&mut *log, &large(number)));
+    assert_eq!(read_up_to(&mut *reader, 20).len(), 20);
+    read_up_to(&mut *other, 20);
+    let before = fs::metadata(folder.log()).expect("it is there").len();
+    let entries = (1..20).map(|number| (Revision(number), "lane/1".to_owned())).collect();
+    let answer = log.forget(&Forgotten { until: Revision(20), entries });
+    assert!(matches!(answer, Publication::Done), "{answer:?}");
+    let after = fs::metadata(folder.log()).expect("it is there").len();
+    assert!(after < before / 15, "{before} bytes became {after}");
+    done(&mut *other, &large(21));
+    done(&mut *log, &large(22));
+    for log in [&mut reader, &mut other, &mut log] {
+        assert!(read_up_to(&mut **log, 22).ends_with(&[large(21), large(22)]));
+    }
+    let left: Vec<usize> = config_log::published(&folder).iter().map(|revision| revision.entries.len()).collect();
+    assert_eq!(left, [&[0; 19][..], &[1; 3][..]].concat());
 }

@@ -10,6 +10,7 @@
 //! ```
 //! A law that does not hold panics.
 
+pub mod forgetting;
 pub mod publishing;
 pub mod reading;
 
@@ -37,6 +38,9 @@ pub fn laws() -> Vec<Law> {
         ("a_reader_opened_amid_publications_reads_a_prefix", reading::a_reader_opened_amid_publications_reads_a_prefix),
         ("a_waiting_reader_is_woken", reading::a_waiting_reader_is_woken),
         ("a_large_publication_comes_whole", reading::a_large_publication_comes_whole),
+        ("what_is_forgotten_goes_and_nothing_else", forgetting::what_is_forgotten_goes_and_nothing_else),
+        ("nothing_is_forgotten_beyond_the_end", forgetting::nothing_is_forgotten_beyond_the_end),
+        ("publishers_and_those_who_forget_lose_nothing", forgetting::publishers_and_those_who_forget_lose_nothing),
         ("of_two_publishers_of_one_revision_one_is_done", publishing::of_two_publishers_of_one_revision_one_is_done),
         ("publishers_at_once_lose_and_mix_nothing", publishing::publishers_at_once_lose_and_mix_nothing),
         ("another_number_is_behind_and_changes_nothing", publishing::another_number_is_behind_and_changes_nothing),

@@ -1,10 +1,13 @@
 //! Do the laws find a config log that breaks them? One in memory, sound or with one flaw.
 
-use outflow_api::{ConfigLog, ConfigRevision, Fault, Publication};
+use outflow_api::{ConfigLog, ConfigRevision, Fault, Forgotten, Publication, Revision};
 use outflow_conformance::config_log::{self, Harness};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,11 +27,14 @@ enum Flaw {
     BeginsAtTheEnd,
     IsAlwaysCurrent,
     Swaps,
+    ForgetsTooMuch,
+    ForgetsWhereItForgot,
 }
 
 #[derive(Default)]
 struct Store {
     published: Mutex<Vec<ConfigRevision>>,
+    forgotten: AtomicU64,
     changed: Condvar,
 }
 
@@ -115,6 +121,29 @@ impl ConfigLog for Log {
         self.store.changed.notify_all();
         Publication::Done
     }
+
+    fn forget(&mut self, forgotten: &Forgotten) -> Publication {
+        let mut published = self.store.published();
+        if forgotten.until.0 > published.len() as u64 {
+            return Publication::Behind;
+        }
+        for ConfigRevision { revision, entries } in published.iter_mut() {
+            let named = |object: &String| match self.flaw {
+                Flaw::ForgetsTooMuch => forgotten.entries.iter().any(|(_, name)| name == object),
+                _ => forgotten.entries.contains(&(*revision, object.clone())),
+            };
+            entries.retain(|entry| !named(&entry.object));
+        }
+        match self.flaw {
+            Flaw::ForgetsWhereItForgot => self.store.forgotten.store(forgotten.until.0, Ordering::Relaxed),
+            _ => drop(self.store.forgotten.fetch_max(forgotten.until.0, Ordering::Relaxed)),
+        }
+        Publication::Done
+    }
+
+    fn forgotten(&self) -> Revision {
+        Revision(self.store.forgotten.load(Ordering::Relaxed))
+    }
 }
 
 /// The laws that do not hold.
@@ -144,6 +173,8 @@ fn every_flaw_breaks_a_law() {
         Flaw::BeginsAtTheEnd,
         Flaw::IsAlwaysCurrent,
         Flaw::Swaps,
+        Flaw::ForgetsTooMuch,
+        Flaw::ForgetsWhereItForgot,
     ] {
         let broken = broken(flaw);
         println!("{flaw:?}: {broken:?}");

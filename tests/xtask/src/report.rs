@@ -6,6 +6,7 @@ use std::{
 
 /// What was run, and how it ended.
 pub struct Report {
+    started: Instant,
     steps: Vec<Step>,
 }
 
@@ -24,7 +25,7 @@ pub struct Ended {
 
 impl Report {
     pub fn new() -> Report {
-        Report { steps: Vec::new() }
+        Report { started: Instant::now(), steps: Vec::new() }
     }
 
     /// Runs a command that others need: its success shows nothing yet.
@@ -57,6 +58,16 @@ impl Report {
         self.steps.push(step);
     }
 
+    /// Two lines of steps at a time; their output is mixed, line by line.
+    pub fn beside(&mut self, first: impl FnOnce(&mut Report), second: impl FnOnce(&mut Report) + Send) {
+        let mut other = Report::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| second(&mut other));
+            first(self);
+        });
+        self.steps.append(&mut other.steps);
+    }
+
     pub fn failed(&self) -> u64 {
         self.steps.iter().map(|step| step.failed).sum()
     }
@@ -66,7 +77,7 @@ impl Report {
     }
 
     pub fn took(&self) -> Duration {
-        self.steps.iter().map(|step| step.took).sum()
+        self.started.elapsed()
     }
 
     /// Nothing run is nothing shown: that fails, too.
@@ -157,6 +168,14 @@ mod tests {
     fn a_runner_that_dies_without_a_word_is_a_failure() {
         assert_eq!(counted(&lines("test result: ok. 2 passed; 0 failed"), false), (2, 1));
         assert_eq!(counted(&[], false), (0, 1));
+    }
+
+    #[test]
+    fn steps_that_run_beside_others_count_as_all_do() {
+        let mut report = Report::new();
+        let add = |name, passed, failed| move |report: &mut Report| report.add(name, passed, failed, Duration::ZERO);
+        report.beside(add("laws", 2, 0), add("simulation", 1, 1));
+        assert_eq!((report.passed(), report.failed()), (3, 1));
     }
 
     #[test]

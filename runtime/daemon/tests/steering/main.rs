@@ -274,3 +274,30 @@ fn a_check_counts_merchants_and_fails_with_those_that_are_refused() {
     let (passed, told) = check();
     assert!(!passed && told.contains("3 merchants were read") && told.contains("1004.yaml"), "{told}");
 }
+
+/// P20: limits change, so each lane has a word in every revision, and a version that is older than the last of them.
+#[test]
+fn what_the_config_log_said_before_is_forgotten_and_the_next_starts_deliver_on() {
+    let ids: Vec<String> = (1..=250).map(|id| id.to_string()).collect();
+    let all: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let (site, some) = (Site::new(&all), [all[0], all[100], all[249]]);
+    let log = site.path().join("cluster/config/log");
+    let mut before = 0;
+    for round in 0..5 {
+        if round < 3 {
+            let flush = format!(", flush: {{ rows: {} }}", 1_000 + round);
+            all.iter().for_each(|id| site.merchant(id, &flush));
+        }
+        let daemon = site.start();
+        site.produce(&some, round * 10..round * 10 + 10);
+        some.iter().for_each(|id| site.wait_for(id, 0..round * 10 + 10, 1));
+        if round == 3 {
+            daemon.wait_log("old contents of the config log are forgotten");
+            let after = std::fs::metadata(&log).expect("it is there").len();
+            assert!(after < before * 3 / 4, "{before} bytes became {after}");
+        }
+        before = std::fs::metadata(&log).expect("it is there").len();
+        let log = daemon.drain();
+        assert!(!log.contains("ERROR"), "{log}");
+    }
+}

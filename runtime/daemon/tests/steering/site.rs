@@ -48,7 +48,7 @@ impl Site {
         let site = Site { folder, topic, starts: AtomicU32::new(0) };
         site.write("outflow.yaml", WORKER);
         site.write("connectors/orders.yaml", CONNECTOR);
-        merchants.iter().for_each(|id| site.merchant(id));
+        merchants.iter().for_each(|id| site.merchant(id, ""));
         site
     }
 
@@ -60,13 +60,14 @@ impl Site {
         fs::write(self.path().join(name), text).expect("our own folder can be written");
     }
 
-    fn merchant(&self, id: &str) {
+    /// `more` settings of his delivery, each behind a comma.
+    pub fn merchant(&self, id: &str, more: &str) {
         let place = self.path().join("lake").join(id);
         let sink =
             format!("type: object_store, url: \"{}\", file: {{ type: ndjson, compression: none }}", place.display());
         self.write(
             &format!("merchants/{id}.yaml"),
-            &format!("merchant: {id}\ndeliver: [ {{ connector: orders, sink: {{ {sink} }} }} ]\n"),
+            &format!("merchant: {id}\ndeliver: [ {{ connector: orders, sink: {{ {sink} }}{more} }} ]\n"),
         );
     }
 

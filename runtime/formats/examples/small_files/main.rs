@@ -23,7 +23,7 @@ fn main() {
         route("event of any kind", &orders::events(500));
     }
     let topics = [(TopicId(1), "orders".to_owned())];
-    let models = [("orders, 20 leaves", orders::narrow()), ("orders, all of the demo's", orders::model())];
+    let models = [("orders, 20 leaves", orders::narrow()), ("orders, all of the demo's", outflow_demo::orders_model())];
     for (name, model) in models {
         println!("{name}: µs for one file, and its bytes");
         println!("{:>8} {:>9} {:>18} {:>18} {:>18}", "rows", "decode", "default", "zstd 1", "snappy");

@@ -1,5 +1,5 @@
 use crate::common::{LIMIT, cluster, committed, settings, unique, writer};
-use outflow_api::{Cluster, ConfigLog, ConfigRevision, Publication, Shard};
+use outflow_api::{Cluster, ConfigLog, ConfigRevision, Forgotten, Publication, Revision, Shard};
 use outflow_conformance::config_log::{
     Harness, behind, done, entry, laws, published, read_until_current, read_up_to, revision, sample,
 };
@@ -149,6 +149,65 @@ fn compaction_takes_old_barriers_and_what_was_aborted_and_nothing_else() {
     }
     assert_eq!(published(&harness), expected);
     assert_eq!(read_up_to(&mut *log, expected.len() as u64), expected);
+}
+
+/// Tombstones and what they stand for go at any time, in any order: revisions stay whole, and lost entries are told.
+#[test]
+fn compaction_takes_what_was_forgotten_and_readers_of_all_times_agree() {
+    let kafka = Kafka::shared();
+    let harness = OnKafka { kafka, settings: settings(kafka, 1) };
+    let topic = &harness.settings.config_topic;
+    let eager = [
+        ("cleanup.policy", "compact"),
+        ("segment.ms", "300"),
+        ("delete.retention.ms", "1"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("max.compaction.lag.ms", "300"),
+    ];
+    kafka.create_topic(topic, 1, &eager);
+    let say = |number: u64| revision(number, vec![entry("lane/1", number.to_string()), entry("lane/2", "stays")]);
+    let stays = |number: u64| revision(number, vec![entry("lane/2", "stays")]);
+    let (mut log, mut early, started) = (harness.open(), harness.open(), Instant::now());
+    (1..=4).for_each(|number| done(&mut *log, &say(number)));
+    let entries = (1..4).map(|number| (Revision(number), "lane/1".to_owned())).collect();
+    let answer = log.forget(&Forgotten { until: Revision(4), entries });
+    assert!(matches!(answer, Publication::Done), "{answer:?}");
+    let mut number = 4;
+    loop {
+        let found = published(&harness);
+        for (at, found) in (1..=number).zip(&found) {
+            assert!(*found == say(at) || at < 4 && *found == stays(at), "{found:?}");
+        }
+        assert_eq!(found.len() as u64, number);
+        if (1..4).all(|at| found[at as usize - 1] == stays(at)) {
+            break;
+        }
+        assert!(started.elapsed() < LIMIT, "nothing was compacted");
+        number += 1;
+        done(&mut *log, &say(number));
+    }
+    let seen: Vec<_> = (1..=number).map(say).collect();
+    let read = read_up_to(&mut *early, number);
+    assert_eq!(read[3..], seen[3..], "to one that was open all the time");
+    let mut late = harness.open();
+    read_until_current(&mut *late);
+    assert_eq!(late.forgotten(), Revision(4));
+}
+
+#[test]
+fn a_journal_is_looked_at_without_disturbing_its_owner() {
+    let kafka = Kafka::shared();
+    let cluster = cluster(kafka, 2);
+    assert!(cluster.peek(Shard(0)).expect("the broker answers").is_none(), "nobody ever owned it");
+    let mut owner = cluster.journal(Shard(0)).expect("the settings work");
+    owner.acquire().expect("the broker answers");
+    for number in 1..=3 {
+        let decision = crate::common::decision(1, number);
+        assert!(matches!(owner.append(&decision), outflow_api::AppendOutcome::Done));
+        let seen = cluster.peek(Shard(0)).expect("the broker answers").expect("it has an owner");
+        assert_eq!(crate::common::decided(&seen, 1), Some(number));
+    }
+    assert!(cluster.peek(Shard(1)).expect("the broker answers").is_none());
 }
 
 #[test]
