@@ -3,6 +3,7 @@
 mod arrivals;
 mod change;
 mod chaos;
+mod circuits;
 mod destination;
 mod fleet;
 mod merchants;
