@@ -53,4 +53,4 @@ pub use routing::{MerchantKey, Routing, UnknownMerchants};
 pub use sink::SinkConfig;
 pub use start::{Start, StartOffset};
 pub use watcher::{Stopper, Wake, Watcher};
-pub use worker::{Alarms, ClusterConfig, JournalConfig, Log, LogFormat, ReplayDistance, Worker, worker};
+pub use worker::{Alarms, Calls, ClusterConfig, JournalConfig, Log, LogFormat, ReplayDistance, Worker, worker};

@@ -42,6 +42,12 @@ pub const SHARDS_DEFAULT: u64 = 4;
 /// Below, one block per partition does not fit; above, it is a typing error.
 pub const MEMORY: RangeInclusive<u64> = 64 * MIB..=1024 * GIB;
 pub const MEMORY_DEFAULT: u64 = 512 * MIB;
+/// All calls of a worker together are 256 while they answer soon.
+pub const CALLS: RangeInclusive<u64> = 1..=256;
+/// Leaves places to other hosts.
+pub const CALLS_PER_HOST_DEFAULT: usize = 192;
+/// Stores ask for fewer requests above some hundred a second, and each call may send several.
+pub const CALLS_PER_CREDENTIAL_DEFAULT: usize = 64;
 /// Brokers allow 6 s to 30 min unless told otherwise.
 pub const SESSION_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(6)..=Duration::from_secs(30 * 60);
 /// A thread of its own proves that we are alive, whatever else is slow: so a dead worker's shards move on soon.

@@ -21,6 +21,7 @@ pub struct Worker {
     pub shards: u32,
     /// Bytes, for all lanes together.
     pub memory: u64,
+    pub calls: Calls,
     pub rest: SocketAddr,
     /// Patterns of connector files, relative to this file.
     pub config: Vec<String>,
@@ -52,6 +53,13 @@ pub struct JournalConfig {
     pub replication: Option<u16>,
 }
 
+/// To destinations, under way at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Calls {
+    pub per_host: usize,
+    pub per_credential: usize,
+}
+
 /// How much a restart may read again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReplayDistance {
@@ -79,12 +87,13 @@ pub enum LogFormat {
     Json,
 }
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "kafka",
     "local",
     "group",
     "shards",
     "memory",
+    "calls",
     "rest",
     "config",
     "journal",
@@ -114,6 +123,7 @@ pub fn check(report: &Report<'_>, node: &Node) -> Option<Worker> {
     Some(Worker {
         shards: section.number("shards", limits::SHARDS, limits::SHARDS_DEFAULT) as u32,
         memory: section.size("memory", limits::MEMORY, limits::MEMORY_DEFAULT),
+        calls: calls(&section),
         rest: rest(&section),
         config: patterns.into_iter().map(|(_, pattern)| pattern).collect(),
         journal: journal(&section, &group),
@@ -144,6 +154,22 @@ fn cluster(worker: &Section<'_>) -> Option<ClusterConfig> {
             None
         }
     }
+}
+
+fn calls(worker: &Section<'_>) -> Calls {
+    let default =
+        Calls { per_host: limits::CALLS_PER_HOST_DEFAULT, per_credential: limits::CALLS_PER_CREDENTIAL_DEFAULT };
+    let Some(section) = worker.section("calls", &["per_host", "per_credential"]) else { return default };
+    let per_host = section.number("per_host", limits::CALLS, default.per_host as u64);
+    // Fewer for the host are fewer for each credential, whatever their own default.
+    let own = (default.per_credential as u64).min(per_host);
+    let per_credential = section.number("per_credential", limits::CALLS, own);
+    if per_credential > per_host {
+        let problem = Problem::new(format!("`calls.per_credential` is {per_credential}, `calls.per_host` {per_host}"));
+        let problem = problem.allowed(format!("`calls.per_credential` from 1 to {per_host}"));
+        section.report.note(section.at, problem.hint("a host takes the calls of all its credentials together"));
+    }
+    Calls { per_host: per_host as usize, per_credential: per_credential as usize }
 }
 
 fn rest(worker: &Section<'_>) -> SocketAddr {

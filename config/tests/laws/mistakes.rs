@@ -153,3 +153,18 @@ fn a_worker_is_told_what_it_may_not_do() {
     assert!(wrong("kafka: { bootstrap: 'b:1', security: { username: u } }").contains("under the chosen protocol"));
     assert!(wrong("kafka: { bootstrap: 'b:1', security: { protocol: SASL_SSL } }").contains("mechanism` is missing"));
 }
+
+#[test]
+fn bounds_of_calls_are_within_what_a_worker_has_and_a_credential_takes_no_more_than_its_host() {
+    let calls = |text: &str| {
+        let text = format!("local: {{ folder: data }}\nconfig: [ c.yaml ]\n{text}");
+        worker("outflow.yaml", &text).map(|worker| (worker.calls.per_host, worker.calls.per_credential))
+    };
+    let wrong = |text: &str| calls(text).expect_err(text).to_string();
+    assert_eq!(calls("").expect("nothing is said"), (192, 64));
+    assert_eq!(calls("calls: { per_host: 10 }").expect("a host is enough"), (10, 10));
+    assert!(wrong("calls: { per_host: 0 }").contains("a whole number from 1 to 256"));
+    let more = wrong("calls: { per_host: 10, per_credential: 11 }");
+    assert!(more.contains("`calls.per_credential` from 1 to 10") && more.contains("--> outflow.yaml:3"), "{more}");
+    assert!(wrong("calls: { per_hosts: 10 }").contains("did you mean `per_host`?"));
+}

@@ -1,6 +1,6 @@
 use crate::place::{Place, Store};
 use object_store::Error;
-use outflow_api::{Blame, Fault, Verdict};
+use outflow_api::{Blame, Fault, Reach, Verdict};
 use std::{error::Error as StdError, io, io::ErrorKind, path::Path};
 
 /// What we were doing: says which grant is missing.
@@ -126,11 +126,11 @@ pub fn of_bucket(place: &Place, act: Act, error: &Error) -> Fault {
     let unknown = answer.status == 401 || answer.message.contains("failed to authenticate");
     if answer.of_identity && (400..500).contains(&answer.status) {
         let hint = "this machine has no identity of its own there: give credentials in the settings".to_owned();
-        return park(Blame::Merchant, "bad-credentials", hint);
+        return park(Blame::Merchant, "bad-credentials", hint).reaching(Reach::Credential);
     }
     if is(CREDENTIALS) || unknown {
         let hint = "the credentials are not accepted: expired, revoked or mistyped; renew them".to_owned();
-        return park(Blame::Merchant, "bad-credentials", hint);
+        return park(Blame::Merchant, "bad-credentials", hint).reaching(Reach::Credential);
     }
     let missing = answer.status == 404 || matches!(error, Error::NotFound { .. });
     if is(BUCKET_MISSING) || (act != Act::Look && missing) {
@@ -140,19 +140,26 @@ pub fn of_bucket(place: &Place, act: Act, error: &Error) -> Fault {
         return park(Blame::Merchant, "quota-exceeded", "the store is full, or its quota is used up".to_owned());
     }
     if is(THROTTLED) || answer.status == 429 {
-        return retry("throttled", format!("{doing}: the store asks for fewer requests{told}"));
+        let hint = format!("{doing}: the store asks for fewer requests{told}");
+        return Fault::retry("throttled", hint).reaching(Reach::Credential);
     }
     if answer.status == 403 {
         let grant = act.grant(place);
         return park(Blame::Merchant, "access-denied", format!("the credentials lack {grant}; grant it"));
     }
-    if answer.status >= 500 || answer.status == 408 || matches!(error, Error::AlreadyExists { .. }) {
-        return retry("unavailable", format!("{doing}: the store failed{told}"));
+    // The service for identities says nothing about the store.
+    let reach = if answer.of_identity { Reach::Credential } else { Reach::Host };
+    let unavailable = || Fault::retry("unavailable", format!("{doing}: the store failed{told}"));
+    if matches!(error, Error::AlreadyExists { .. }) {
+        return unavailable();
+    }
+    if answer.status >= 500 || answer.status == 408 {
+        return unavailable().reaching(reach);
     }
     if answer.status >= 400 || matches!(error, Error::NotSupported { .. } | Error::NotImplemented { .. }) {
         return park(Blame::Us, "refused", "the store refuses the request".to_owned());
     }
-    retry("unreachable", format!("{doing}: no answer{told}"))
+    Fault::retry("unreachable", format!("{doing}: no answer{told}")).reaching(reach)
 }
 
 pub fn of_folder(folder: &Path, what: &str, error: io::Error) -> Fault {
@@ -172,10 +179,6 @@ pub fn of_folder(folder: &Path, what: &str, error: io::Error) -> Fault {
         _ => (Verdict::Retry { after: None }, "disk-failed", "the file system failed"),
     };
     Fault::new(verdict, Blame::Us, code, format!("files in {folder} could not be {what}: {hint}")).because(error)
-}
-
-fn retry(code: &'static str, hint: String) -> Fault {
-    Fault::retry(code, hint)
 }
 
 impl Answer {
@@ -264,6 +267,19 @@ mod tests {
         assert_eq!(seen(gone), (false, "bucket-missing"));
         let io = Error::Generic { store: "S3", source: Box::new(io::Error::from(ErrorKind::ConnectionRefused)) };
         assert_eq!(seen(io), (true, "unreachable"));
+    }
+
+    #[test]
+    fn what_concerns_one_lane_alone_does_not_reach_the_others_of_its_host() {
+        let reach = |error: Error| of_bucket(&place(), Act::Put, &error).reach;
+        let io = Error::Generic { store: "S3", source: Box::new(io::Error::from(ErrorKind::ConnectionRefused)) };
+        assert_eq!(reach(io), Reach::Host);
+        assert_eq!(reach(generic("503 Service Unavailable", "ServiceUnavailable")), Reach::Host);
+        assert_eq!(reach(generic("503 Service Unavailable", "SlowDown")), Reach::Credential);
+        assert_eq!(reach(generic("403 Forbidden", "SignatureDoesNotMatch")), Reach::Credential);
+        assert_eq!(reach(generic("403 Forbidden", "AccessDenied")), Reach::Lane);
+        assert_eq!(reach(generic("404 Not Found", "NoSuchBucket")), Reach::Lane);
+        assert_eq!(reach(generic("507 Insufficient Storage", "XMinioStorageFull")), Reach::Lane);
     }
 
     #[test]

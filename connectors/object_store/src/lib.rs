@@ -11,6 +11,7 @@ mod examine;
 mod fault;
 mod folder;
 mod place;
+mod remote;
 mod settings;
 mod split;
 mod template;
@@ -27,7 +28,7 @@ use crate::{
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use outflow_api::{
-    BatchId, Blame, CommitOutcome, CommitPermit, Encoded, Fault, Finding, Guarantee, Identity, Piece, Prepared,
+    BatchId, Blame, CommitOutcome, CommitPermit, Encoded, Fault, Finding, Guarantee, Identity, Piece, Prepared, Remote,
     SealedBatch, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope,
 };
 use serde_json::Value;
@@ -62,6 +63,7 @@ fn open(settings: &Value, context: SinkContext) -> Result<Arc<dyn Sink>, Fault> 
     }
     let (folders, key) = (settings.partition_by.as_deref(), settings.key.as_deref());
     let template = Template::parse(folders, key, settings.file.extension(), &context.decoder.schema())?;
+    let remote = remote::of(&settings, &place);
     let client = client::open(&settings, &place)?;
     let destination = match (&place.store, client) {
         (Store::Folder(root), _) => Destination::Folder(Folder::new(root.clone())),
@@ -71,11 +73,12 @@ fn open(settings: &Value, context: SinkContext) -> Result<Arc<dyn Sink>, Fault> 
         (_, None) => unreachable!("every bucket has a client"),
     };
     let Settings { file, pieces_max, .. } = settings;
-    Ok(Arc::new(ObjectStoreSink { identity: context.identity, file, pieces_max, template, destination }))
+    Ok(Arc::new(ObjectStoreSink { identity: context.identity, remote, file, pieces_max, template, destination }))
 }
 
 struct ObjectStoreSink {
     identity: Identity,
+    remote: Option<Remote>,
     file: File,
     pieces_max: usize,
     template: Template,
@@ -89,6 +92,10 @@ enum Destination {
 
 #[async_trait]
 impl Sink for ObjectStoreSink {
+    fn remote(&self) -> Option<&Remote> {
+        self.remote.as_ref()
+    }
+
     fn encode(&self, batch: &SealedBatch) -> Result<Encoded, Fault> {
         encode::encode(&self.template, self.pieces_max, &self.file, batch)
     }

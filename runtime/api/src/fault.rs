@@ -24,11 +24,24 @@ pub enum Blame {
     Provider,
 }
 
+/// Who meets the same: lanes that have their credential or their host in common are spared to find out one by one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Reach {
+    /// This lane alone: its bucket, its table, its rows.
+    #[default]
+    Lane,
+    /// All that call with the same credential: not accepted, throttled.
+    Credential,
+    /// All that call the same host: no answer, or that of a server that fails.
+    Host,
+}
+
 /// What went wrong, for the program and for the person who is woken by it.
 #[derive(Debug)]
 pub struct Fault {
     pub verdict: Verdict,
     pub blame: Blame,
+    pub reach: Reach,
     /// Stable, kebab-case, listed in the README of whoever answers it; metrics and alerts key on it.
     pub code: &'static str,
     /// One sentence for the operator: what, where, what is allowed, how to mend it. No secrets, no row values.
@@ -38,7 +51,7 @@ pub struct Fault {
 
 impl Fault {
     pub fn new(verdict: Verdict, blame: Blame, code: &'static str, hint: impl Into<String>) -> Fault {
-        Fault { verdict, blame, code, hint: hint.into(), source: None }
+        Fault { verdict, blame, reach: Reach::Lane, code, hint: hint.into(), source: None }
     }
 
     pub fn retry(code: &'static str, hint: impl Into<String>) -> Fault {
@@ -51,6 +64,10 @@ impl Fault {
 
     pub fn halt(code: &'static str, hint: impl Into<String>) -> Fault {
         Fault::new(Verdict::Halt, Blame::Us, code, hint)
+    }
+
+    pub fn reaching(self, reach: Reach) -> Fault {
+        Fault { reach, ..self }
     }
 
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Fault {

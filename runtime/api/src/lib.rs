@@ -18,6 +18,7 @@ mod pins;
 mod position;
 mod ranges;
 mod record;
+mod remote;
 mod retention;
 mod sink;
 mod source;
@@ -27,7 +28,7 @@ pub use batch::{BatchId, Generation, Incarnation, LaneId, Revision, Shard};
 pub use cluster::{Cluster, Finding, Membership, MembershipEvent, RevokeDone, TopicInfo};
 pub use config_log::{ConfigEntry, ConfigLog, ConfigRevision, Forgotten, Publication};
 pub use decoder::{Decoded, Decoder, RejectedRow};
-pub use fault::{Blame, Fault, Verdict};
+pub use fault::{Blame, Fault, Reach, Verdict};
 pub use journal::{
     AppendOutcome, Applied, DeadLetter, Journal, LaneRecord, LedgerEvent, LedgerRow, Parked, Pending, Recovered,
     RevisionRecord, Run, Transaction,
@@ -37,6 +38,7 @@ pub use pins::{Pin, Pins};
 pub use position::{FeedId, Offset, OffsetRange, TopicId, TopicPartition, Track};
 pub use ranges::Ranges;
 pub use record::{Headers, RecordBlock, RecordView, RowSlice, Rows};
+pub use remote::Remote;
 pub use retention::Retention;
 pub use sink::{
     CommitOutcome, CommitPermit, Encoded, Guarantee, Identity, OpenSink, Origin, Piece, Prepared, SealedBatch, Sink,

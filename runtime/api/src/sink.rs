@@ -1,4 +1,4 @@
-use crate::{BatchId, Decoder, Fault, Generation, Incarnation, OffsetRange, Shard, TopicPartition};
+use crate::{BatchId, Decoder, Fault, Generation, Incarnation, OffsetRange, Remote, Shard, TopicPartition};
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -120,9 +120,13 @@ pub enum CommitOutcome {
 /// - After `abort` or `sweep`, a batch that was not visible never becomes visible.
 /// - A token of another destination (its identity differs) is a fault that parks, never `Lost`.
 /// - A sink does not retry, sleep, spawn or read a clock: it answers a [`Fault`], and the engine decides.
+/// - A fault says how far it reaches: what concerns one lane alone must not stop the others of its host.
 /// - `open` does no I/O: ten thousand lanes are opened at start.
 #[async_trait]
 pub trait Sink: Send + Sync {
+    /// Whom calls go to, and as whom; `None` if they do not leave this machine. A call that answers at its first poll
+    /// is taken to have asked nobody: it says nothing about the host.
+    fn remote(&self) -> Option<&Remote>;
     /// CPU only; called on a thread that may compute for long.
     fn encode(&self, batch: &SealedBatch) -> Result<Encoded, Fault>;
     async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<Prepared, Fault>;

@@ -29,7 +29,7 @@ pub use board::Board;
 pub use metrics::metrics;
 pub use refusal::Refusal;
 pub use server::Control;
-pub use status::{ConnectorStatus, ParkedLane, PartitionStatus, Phase, ShardStatus, Status};
+pub use status::{CallsStatus, Circuit, ConnectorStatus, ParkedLane, PartitionStatus, Phase, ShardStatus, Status};
 pub use steering::{
     Accepted, Act, Alarm, Begin, Delivery, Detail, Merchant, OwedPartition, Page, Request, State, Steering, Until,
     Wanted,

@@ -1,4 +1,4 @@
-use crate::{ConnectorStatus, Status};
+use crate::{CallsStatus, ConnectorStatus, Status};
 use std::{
     collections::BTreeMap,
     fmt::{Display, Write},
@@ -48,6 +48,7 @@ pub fn metrics(status: &Status, version: &str) -> String {
     page.family("outflow_memory_bytes", "gauge", "Held in buffers", buffers);
     let budget = [(String::new(), status.memory_bytes_max)];
     page.family("outflow_memory_max_bytes", "gauge", "What buffers may hold", budget);
+    page.calls(&status.calls);
     let connectors = || status.connectors.iter().take(CONNECTORS_MAX);
     for (families, kind) in [(COUNTERS.as_slice(), "counter"), (GAUGES.as_slice(), "gauge")] {
         for (name, help, read) in families {
@@ -90,6 +91,15 @@ fn label(name: &str, value: impl Display) -> String {
 struct Page(String);
 
 impl Page {
+    fn calls(&mut self, calls: &CallsStatus) {
+        let one = |count| [(String::new(), count)];
+        self.family("outflow_calls_under_way", "gauge", "Calls to destinations", one(calls.under_way));
+        self.family("outflow_calls_waiting", "gauge", "Calls that wait for a place", one(calls.waiting));
+        let open = [(label("of", "host"), calls.open_hosts), (label("of", "credential"), calls.open_credentials)];
+        self.family("outflow_circuits_open", "gauge", "Hosts and credentials whose lanes wait for a try", open);
+        self.family("outflow_circuits_opened_total", "counter", "Circuits opened", one(calls.openings));
+    }
+
     fn family(&mut self, name: &str, kind: &str, help: &str, samples: impl IntoIterator<Item = (String, u64)>) {
         let mut samples = samples.into_iter().peekable();
         if samples.peek().is_none() {
@@ -130,10 +140,15 @@ mod tests {
             phase: Phase::Running,
             connectors: [("a\"b".to_owned(), orders)].into(),
             shards: [(3, ShardStatus { owned: true, generation: 42, partitions: Vec::new() })].into(),
+            calls: CallsStatus { under_way: 5, open_credentials: 2, openings: 8, ..CallsStatus::default() },
             ..Status::default()
         };
         let page = metrics(&status, "0.1.0");
         let lines = [
+            "outflow_calls_under_way 5",
+            "outflow_circuits_open{of=\"host\"} 0",
+            "outflow_circuits_open{of=\"credential\"} 2",
+            "outflow_circuits_opened_total 8",
             "outflow_info{version=\"0.1.0\"} 1",
             "outflow_ready 1",
             "# TYPE outflow_records_read_total counter",
@@ -157,7 +172,7 @@ mod tests {
         let connector = ConnectorStatus { parked, ..Default::default() };
         let status = Status { connectors: [("orders".to_owned(), connector)].into(), ..Status::default() };
         let page = metrics(&status, "0.1.0");
-        assert!(page.lines().count() < 100);
+        assert!(page.lines().count() < 150);
         assert!(!page.contains("outflow_lag_seconds"), "what is not known has no series");
         assert!(page.contains("code=\"other\"} 4950"));
     }

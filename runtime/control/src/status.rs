@@ -12,6 +12,7 @@ pub struct Status {
     /// Of the process's own buffers, and what it may hold.
     pub memory_bytes: u64,
     pub memory_bytes_max: u64,
+    pub calls: CallsStatus,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -66,6 +67,33 @@ pub struct ParkedLane {
     /// The fault's code and hint.
     pub code: String,
     pub hint: String,
+}
+
+/// Calls to destinations.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct CallsStatus {
+    pub under_way: u64,
+    /// For a place: of all, of their host, or of their credential.
+    pub waiting: u64,
+    /// Hosts and credentials that nothing is sent to but a try from time to time.
+    pub open_hosts: u64,
+    pub open_credentials: u64,
+    /// Circuits that were opened since the start.
+    pub openings: u64,
+    /// Those that most lanes wait for.
+    pub circuits: Vec<Circuit>,
+}
+
+/// A host, or a credential at a host, whose lanes wait.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Circuit {
+    pub name: String,
+    /// The last fault's code, and all of it.
+    pub code: String,
+    pub cause: String,
+    pub lanes: u64,
+    pub open_s: u64,
+    pub next_try_s: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]

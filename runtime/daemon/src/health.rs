@@ -1,7 +1,8 @@
 use crate::{merchants::Merchants, progress};
 use outflow_api::Fault;
 use outflow_control::{
-    Board, ConnectorStatus, Control, ParkedLane, PartitionStatus, Phase, ShardStatus, Status as Shown,
+    Board, CallsStatus, Circuit, ConnectorStatus, Control, ParkedLane, PartitionStatus, Phase, ShardStatus,
+    Status as Shown,
 };
 use outflow_driver::{Status, Summary};
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
@@ -101,5 +102,25 @@ fn shown(summary: &Summary, is_draining: bool) -> Shown {
         shards: shards.collect(),
         memory_bytes: summary.memory_bytes,
         memory_bytes_max: summary.memory_bytes_max,
+        calls: calls(&summary.calls),
+    }
+}
+
+fn calls(calls: &outflow_driver::CallsStatus) -> CallsStatus {
+    let circuit = |open: &outflow_driver::CircuitStatus| Circuit {
+        name: open.name.clone(),
+        code: open.code.clone(),
+        cause: open.cause.clone(),
+        lanes: open.lanes,
+        open_s: open.open_s,
+        next_try_s: open.next_try_s,
+    };
+    CallsStatus {
+        under_way: calls.under_way,
+        waiting: calls.waiting,
+        open_hosts: calls.open_hosts,
+        open_credentials: calls.open_credentials,
+        openings: calls.openings,
+        circuits: calls.circuits.iter().map(circuit).collect(),
     }
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 use outflow_api::Cluster;
 use outflow_config::Config;
-use outflow_driver::{Plan, Status, Steering, Worker, WorkerSettings};
+use outflow_driver::{CallLimits, Plan, Status, Steering, Worker, WorkerSettings};
 use outflow_engine::Settings;
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
 use tokio::{
@@ -78,6 +78,7 @@ pub async fn work(
     let settings = WorkerSettings {
         engine,
         memory_bytes_max: worker.memory as usize,
+        calls: CallLimits { per_host: worker.calls.per_host, per_credential: worker.calls.per_credential },
         cores: std::thread::available_parallelism().map_or(2, usize::from),
         drain_max: worker.drain_deadline,
         retention_alarm: worker.alarms.retention_left,

@@ -1,10 +1,13 @@
 //! A sink's calls, repeated until they answer. The only place where a fault becomes a wait.
 
-use crate::{calls::Calls, retry::Waits};
+use crate::{
+    calls::{Caller, Calls, Failure},
+    retry::Waits,
+};
 use outflow_api::{BatchId, CommitOutcome, CommitPermit, Encoded, Fault, Prepared, Sink, TOKEN_BYTES_MAX, Verdict};
 use outflow_engine::Reason;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// A prepare that fails this long parks its lane; the rows are read again later.
 const PREPARE_MAX: Duration = Duration::from_secs(30);
@@ -21,6 +24,10 @@ pub(crate) fn reason(fault: &Fault) -> Reason {
     Reason { code: fault.code.into(), hint: fault.to_string() }
 }
 
+fn caller(id: BatchId, sink: &dyn Sink) -> Caller<'_> {
+    Caller { shard: id.shard, lane: id.lane, remote: sink.remote() }
+}
+
 pub(crate) async fn prepare(
     sink: Arc<dyn Sink>,
     id: BatchId,
@@ -30,7 +37,7 @@ pub(crate) async fn prepare(
 ) -> Result<Prepared, Trouble> {
     let (started, mut waits) = (Instant::now(), Waits::new());
     loop {
-        let fault = match calls.call(id.lane, sink.prepare(id, encoded)).await {
+        let fault = match calls.call(caller(id, &*sink), sink.prepare(id, encoded)).await {
             Ok(prepared) if prepared.token.len() > TOKEN_BYTES_MAX => Fault::park(
                 outflow_api::Blame::Us,
                 "token-too-large",
@@ -41,7 +48,9 @@ pub(crate) async fn prepare(
                 ),
             ),
             Ok(prepared) => return Ok(prepared),
-            Err(fault) => fault,
+            // Its rows are owed, and it is told when it may go on.
+            Err(Failure::Open(fault, _)) => return Err(Trouble::Park(reason(&fault))),
+            Err(Failure::Fault(fault)) => fault,
         };
         match fault.verdict {
             Verdict::Retry { .. } if started.elapsed() < PREPARE_MAX => {
@@ -65,32 +74,41 @@ pub(crate) async fn commit(
     stalled: impl Fn(Reason),
     repeated: impl Fn(),
 ) -> Result<Option<CommitOutcome>, Fault> {
-    let (started, mut waits, mut reported) = (Instant::now(), Waits::new(), false);
+    let late_at = Instant::now() + REVEAL_PATIENCE;
+    let (id, mut waits, mut reported) = (permit.prepared().id, Waits::new(), false);
     loop {
         let Some(sink) = sink() else { return Ok(None) };
-        let fault = match calls.call(permit.prepared().id.lane, sink.commit(permit, encoded)).await {
+        let (fault, wait, is_hopeless) = match calls.call(caller(id, &*sink), sink.commit(permit, encoded)).await {
             Ok(outcome) => return Ok(Some(outcome)),
-            Err(fault) => fault,
+            Err(Failure::Open(fault, wait)) => (fault, wait, false),
+            Err(Failure::Fault(fault)) => {
+                let is_hopeless = match fault.verdict {
+                    Verdict::Retry { .. } => false,
+                    Verdict::Park => true,
+                    Verdict::Fence | Verdict::Halt => return Err(fault),
+                };
+                tracing::debug!(batch = %id, fault = %fault, "commit will be repeated");
+                repeated();
+                let wait = waits.next(&fault);
+                (fault, wait, is_hopeless)
+            }
         };
-        let is_late = match fault.verdict {
-            Verdict::Retry { .. } => started.elapsed() >= REVEAL_PATIENCE,
-            Verdict::Park => true,
-            Verdict::Fence | Verdict::Halt => return Err(fault),
-        };
-        if is_late && !reported {
+        let mut rest = std::pin::pin!(calls.rest(sink.remote(), wait));
+        if !reported && !is_hopeless && timeout_at(late_at, &mut rest).await.is_ok() {
+            continue;
+        }
+        if !reported {
             reported = true;
             stalled(reason(&fault));
         }
-        tracing::debug!(batch = %permit.prepared().id, fault = %fault, "commit will be repeated");
-        repeated();
-        sleep(waits.next(&fault)).await;
+        rest.await;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nowhere::Nowhere;
+    use crate::{calls::CallLimits, nowhere::Nowhere};
     use outflow_api::{Finding, Generation, Incarnation, LaneId, SealedBatch, Shard, SweepReport, SweepScope};
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -98,6 +116,10 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Sink for Down {
+        fn remote(&self) -> Option<&outflow_api::Remote> {
+            None
+        }
+
         fn encode(&self, batch: &SealedBatch) -> Result<Encoded, Fault> {
             Nowhere.encode(batch)
         }
@@ -128,7 +150,7 @@ mod tests {
         let (incarnation, shard, generation, lane) = (Incarnation(1), Shard(0), Generation(1), LaneId(1));
         let id = BatchId { incarnation, shard, generation, lane, seq: 1 };
         let permit = CommitPermit::mint(Prepared { id, token: bytes::Bytes::new() });
-        let (asked, calls) = (AtomicU32::new(0), Calls::new());
+        let (asked, calls) = (AtomicU32::new(0), Calls::new(CallLimits { per_host: 8, per_credential: 8 }));
         let sink = || (asked.fetch_add(1, Ordering::Relaxed) < 3).then(|| Arc::new(Down) as Arc<dyn Sink>);
         let outcome = commit(sink, &permit, None, &calls, |_| {}, || {}).await;
         assert!(matches!(outcome, Ok(None)), "{outcome:?}");

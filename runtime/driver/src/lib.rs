@@ -31,6 +31,8 @@
 //! | `batch` | rows → columns → bytes, dead letters, cuts |
 //! | `delivery` | prepare and reveal against a sink, with retries |
 //! | `calls` | how many calls to destinations are under way, and whose |
+//! | `calls/party`, `calls/places` | a host or a credential, and how many calls it takes |
+//! | `calls/circuit`, `calls/circuits` | who is in trouble, and when it is tried again |
 //! | `compute` | the threads that encode |
 //! | `letters` | the dead letter of a record, in Connect's terms |
 //! | `memory` | the process's one budget |
@@ -68,6 +70,7 @@ mod timeline;
 mod topology;
 mod worker;
 
+pub use calls::CallLimits;
 pub use configuration::{Configuration, Published};
 pub use lanes::{OpenLane, Opener};
 pub use memory::Budget;
@@ -75,7 +78,9 @@ pub use nowhere::Nowhere;
 pub use plan::{From, Plan};
 pub use route::Field;
 pub use shard::{LaneState, Undelivered, oldest, oldest_known};
-pub use status::{ConnectorStatus, LaneCounts, LaneStatus, PartitionStatus, ShardStatus, Status, Summary};
+pub use status::{
+    CallsStatus, CircuitStatus, ConnectorStatus, LaneCounts, LaneStatus, PartitionStatus, ShardStatus, Status, Summary,
+};
 pub use stay::Stay;
 pub use steering::Steering;
 pub use worker::{Worker, WorkerSettings};

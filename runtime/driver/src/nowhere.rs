@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use outflow_api::{
-    BatchId, CommitOutcome, CommitPermit, Encoded, Fault, Finding, Prepared, SealedBatch, Sink, SweepReport, SweepScope,
+    BatchId, CommitOutcome, CommitPermit, Encoded, Fault, Finding, Prepared, Remote, SealedBatch, Sink, SweepReport,
+    SweepScope,
 };
 
 /// The sink of lanes all of whose rows are dead letters: it is never given one.
@@ -8,6 +9,10 @@ pub struct Nowhere;
 
 #[async_trait]
 impl Sink for Nowhere {
+    fn remote(&self) -> Option<&Remote> {
+        None
+    }
+
     fn encode(&self, _batch: &SealedBatch) -> Result<Encoded, Fault> {
         Ok(Encoded::default())
     }

@@ -3,7 +3,7 @@
 
 use crate::{
     batch::{Covers, Job, Made, Offsets},
-    calls::Calls,
+    calls::{Caller, Calls, Failure},
     catch_up::{CatchUp, Piece, TimeAt},
     compute::Compute,
     configuration::Configuration,
@@ -203,6 +203,7 @@ impl ShardTask {
                         shown = Instant::now();
                         self.look_at_ages();
                         self.show();
+                        self.resume();
                     }
                 }
             }
@@ -212,6 +213,7 @@ impl ShardTask {
             if let Some(end) = self.end.take() {
                 self.shared.reader.unassign(self.intake.partitions());
                 self.shared.status.released(self.shard);
+                self.shared.calls.leave(self.shard);
                 return end;
             }
         }
@@ -228,6 +230,12 @@ impl ShardTask {
         self.retire();
         self.stop_tries();
         self.drive();
+    }
+
+    /// Lanes that a circuit kept waiting.
+    fn resume(&mut self) {
+        let lanes = self.shared.calls.resumable(self.shard);
+        lanes.into_iter().for_each(|lane| self.handle(Event::Resume(lane)));
     }
 
     fn open_mail(&mut self, mail: Mail) {
@@ -414,8 +422,12 @@ impl ShardTask {
         }
         let lane = self.shared.lanes.newest(&self.shared.configuration.catalogue(), lane);
         if let Some(lane) = lane {
+            let calls = Arc::clone(&self.shared.calls);
             self.tasks.spawn(async move {
-                if let Err(fault) = lane.sink.abort(&prepared).await {
+                let caller = Caller { shard: prepared.id.shard, lane: prepared.id.lane, remote: lane.sink.remote() };
+                if let Err(Failure::Fault(fault) | Failure::Open(fault, _)) =
+                    calls.call(caller, lane.sink.abort(&prepared)).await
+                {
                     tracing::debug!(batch = %prepared.id, %fault, "an aborted batch is left to the next sweep");
                 }
             });
@@ -434,9 +446,12 @@ impl ShardTask {
             let Some(lane) = self.shared.lanes.newest(&catalogue, id) else { continue };
             let keep = keep.iter().filter(|prepared| prepared.id.lane == id).cloned().collect();
             let scope = SweepScope { incarnation, shard: self.shard, below, keep };
-            let calls = Arc::clone(&self.shared.calls);
+            let (calls, shard) = (Arc::clone(&self.shared.calls), self.shard);
             self.tasks.spawn(async move {
-                if let Err(fault) = calls.call(id, lane.sink.sweep(&scope)).await {
+                let caller = Caller { shard, lane: id, remote: lane.sink.remote() };
+                if let Err(Failure::Fault(fault) | Failure::Open(fault, _)) =
+                    calls.call(caller, lane.sink.sweep(&scope)).await
+                {
                     tracing::debug!(%fault, "left-overs of earlier owners stay for now");
                 }
             });

@@ -16,6 +16,7 @@ pub struct Summary {
     pub topics: BTreeMap<String, Vec<String>>,
     pub memory_bytes: u64,
     pub memory_bytes_max: u64,
+    pub calls: CallsStatus,
     /// Why the worker as a whole can't go on right now.
     pub trouble: Option<String>,
 }
@@ -74,6 +75,33 @@ pub struct PartitionStatus {
     pub failed: Option<String>,
 }
 
+/// Calls to destinations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallsStatus {
+    pub under_way: u64,
+    /// For a place.
+    pub waiting: u64,
+    /// Circuits that were opened since the start, and those that are open now.
+    pub openings: u64,
+    pub open_hosts: u64,
+    pub open_credentials: u64,
+    /// The worst of them.
+    pub circuits: Vec<CircuitStatus>,
+}
+
+/// A host or a credential that nothing is sent to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CircuitStatus {
+    pub name: String,
+    /// Of the last fault.
+    pub code: String,
+    pub cause: String,
+    /// Lanes that wait for it.
+    pub lanes: u64,
+    pub open_s: u64,
+    pub next_try_s: u64,
+}
+
 /// A parked lane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaneStatus {
@@ -123,6 +151,10 @@ impl Status {
     pub(crate) fn memory(&self, bytes: usize, bytes_max: usize) {
         let mut summary = self.lock();
         (summary.memory_bytes, summary.memory_bytes_max) = (bytes as u64, bytes_max as u64);
+    }
+
+    pub(crate) fn calls(&self, calls: CallsStatus) {
+        self.lock().calls = calls;
     }
 
     pub(crate) fn trouble(&self, trouble: Option<String>) {

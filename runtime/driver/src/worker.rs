@@ -2,7 +2,7 @@
 
 use crate::{
     Plan,
-    calls::Calls,
+    calls::{CallLimits, Calls},
     catch_up::CatchUp,
     compute::Compute,
     entrance::{Entrance, blocking, publish},
@@ -39,6 +39,8 @@ pub struct WorkerSettings {
     /// The engine's settings; the shard is filled in.
     pub engine: Settings,
     pub memory_bytes_max: usize,
+    /// Calls to destinations at once.
+    pub calls: CallLimits,
     /// Encoders at once.
     pub cores: usize,
     /// How long a drain may take before the rest is left to the next owner.
@@ -118,7 +120,7 @@ impl Worker {
             configuration,
             lanes: Lanes::new(Arc::clone(&self.opener)),
             router: Arc::new(Router::new(self.field)),
-            calls: Arc::new(Calls::new()),
+            calls: Arc::new(Calls::new(self.settings.calls)),
             shards,
             retention_alarm_ms: self.settings.retention_alarm.as_millis() as u64,
         };
@@ -418,6 +420,7 @@ impl Office {
     fn ask_bounds(&mut self) {
         let budget = &self.shared.budget;
         self.shared.status.memory(budget.used(), budget.bytes_max());
+        self.shared.status.calls(self.shared.calls.status());
         self.shared.status.topics(self.topics_of());
         for (shard, sender) in &self.running {
             let (sender, catch_up) = (sender.clone(), self.shared.catch_up.clone());

@@ -3,7 +3,7 @@
 use arrow_array::{cast::AsArray, types::Int64Type};
 use async_trait::async_trait;
 use outflow_api::{
-    BatchId, Blame, CommitOutcome, CommitPermit, Encoded, Fault, Finding, Piece, Prepared, SealedBatch, Sink,
+    BatchId, Blame, CommitOutcome, CommitPermit, Encoded, Fault, Finding, Piece, Prepared, Remote, SealedBatch, Sink,
     SweepReport, SweepScope,
 };
 use outflow_conformance::sink::{self, Destination};
@@ -20,7 +20,10 @@ enum Flaw {
     AcceptsAnyToken,
     NeverLooks,
     SweepsWhatIsPending,
+    NamesItsSecret,
 }
+
+const SECRET: &str = "hunter2";
 
 #[derive(Default)]
 struct Store {
@@ -33,9 +36,15 @@ struct Memory {
     store: Arc<Mutex<Store>>,
     place: u8,
     flaw: Flaw,
+    remote: Option<Remote>,
 }
 
 impl Memory {
+    fn new(place: u8, flaw: Flaw) -> Memory {
+        let credential = if flaw == Flaw::NamesItsSecret { SECRET } else { "the test's own" };
+        Memory { store: Arc::default(), place, flaw, remote: Some(Remote::new("memory", credential)) }
+    }
+
     fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -56,6 +65,10 @@ fn rows_of(encoded: &Encoded) -> Vec<i64> {
 
 #[async_trait]
 impl Sink for Memory {
+    fn remote(&self) -> Option<&Remote> {
+        self.remote.as_ref()
+    }
+
     fn encode(&self, batch: &SealedBatch) -> Result<Encoded, Fault> {
         let rows = batch.batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().iter());
         let bytes: Vec<u8> = rows.flat_map(|row| row.to_le_bytes()).collect();
@@ -120,7 +133,11 @@ impl Destination for Memory {
     }
 
     fn open_elsewhere(&self) -> Arc<dyn Sink> {
-        Arc::new(Memory { store: Arc::default(), place: 2, flaw: self.flaw })
+        Arc::new(Memory::new(2, self.flaw))
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        vec![SECRET.to_owned()]
     }
 
     async fn visible(&self) -> BTreeMap<String, Vec<i64>> {
@@ -130,7 +147,7 @@ impl Destination for Memory {
 
 /// Whether a law is broken.
 async fn is_found(flaw: Flaw) -> bool {
-    let laws = tokio::spawn(async move { sink::all(&Memory { store: Arc::default(), place: 1, flaw }).await });
+    let laws = tokio::spawn(async move { sink::all(&Memory::new(1, flaw)).await });
     laws.await.is_err()
 }
 
@@ -138,7 +155,7 @@ async fn is_found(flaw: Flaw) -> bool {
 async fn a_sound_sink_keeps_every_law_and_each_flaw_breaks_one() {
     assert!(!is_found(Flaw::None).await);
     let flaws = [Flaw::ShowsWhatIsPrepared, Flaw::WritesAgain, Flaw::AcceptsAnyToken, Flaw::NeverLooks];
-    for flaw in flaws.into_iter().chain([Flaw::SweepsWhatIsPending]) {
+    for flaw in flaws.into_iter().chain([Flaw::SweepsWhatIsPending, Flaw::NamesItsSecret]) {
         assert!(is_found(flaw).await, "{flaw:?} was not found");
     }
 }
@@ -146,7 +163,6 @@ async fn a_sound_sink_keeps_every_law_and_each_flaw_breaks_one() {
 #[tokio::test]
 async fn a_sound_sink_survives_every_sequence() {
     for seed in 0..6 {
-        let memory = Memory { store: Arc::default(), place: 1, flaw: Flaw::None };
-        sink::chaos(Arc::new(memory), seed, 200).await;
+        sink::chaos(Arc::new(Memory::new(1, Flaw::None)), seed, 200).await;
     }
 }

@@ -6,6 +6,7 @@
 mod census;
 mod connector;
 mod daemon;
+mod gate;
 mod lake;
 mod merchant;
 mod producer;
@@ -17,6 +18,7 @@ mod watcher;
 pub use census::{Census, Due, dues};
 pub use connector::Connector;
 pub use daemon::Daemon;
+pub use gate::Gate;
 pub use lake::{Count, Lake, count};
 pub use merchant::Merchant;
 pub use producer::{Producer, event};

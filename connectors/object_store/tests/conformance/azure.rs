@@ -57,6 +57,10 @@ impl Destination for Container {
         open(&self.settings("az://lake/carts"))
     }
 
+    fn secrets(&self) -> Vec<String> {
+        vec![Azurite::ACCESS_KEY.to_owned()]
+    }
+
     async fn visible(&self) -> BTreeMap<String, Vec<i64>> {
         listed(&self.reader).await
     }

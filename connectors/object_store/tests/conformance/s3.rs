@@ -60,6 +60,10 @@ impl Destination for Bucket {
         open(&self.settings("s3://lake/carts"))
     }
 
+    fn secrets(&self) -> Vec<String> {
+        vec![S3::SECRET_ACCESS_KEY.to_owned(), S3::ACCESS_KEY_ID.to_owned()]
+    }
+
     async fn visible(&self) -> BTreeMap<String, Vec<i64>> {
         listed(&self.reader).await
     }

@@ -12,6 +12,7 @@ const AWAITS: usize = 12;
 /// # Panics
 /// If one is broken.
 pub async fn all(destination: &dyn Destination) {
+    whom_it_calls_is_named_alike_by_every_instance_and_without_secrets(destination);
     laws(destination).await;
     examining_leaves_nothing_behind(destination).await;
 }
@@ -64,6 +65,18 @@ async fn prepared(sink: &dyn Sink, batch: &Batch) -> Prepared {
 
 fn is_done(outcome: &CommitOutcome) -> bool {
     matches!(outcome, CommitOutcome::Committed | CommitOutcome::AlreadyCommitted)
+}
+
+/// By these names calls are bounded and troubles counted together, and people see them.
+fn whom_it_calls_is_named_alike_by_every_instance_and_without_secrets(destination: &dyn Destination) {
+    let (one, other, elsewhere) = (destination.open(), destination.open(), destination.open_elsewhere());
+    assert_eq!(one.remote(), other.remote());
+    for remote in [&one, &elsewhere].into_iter().filter_map(|sink| sink.remote()) {
+        let shown = remote.to_string();
+        assert!(!remote.host.is_empty() && !remote.credential.is_empty(), "{shown:?} is no name");
+        let told = destination.secrets().into_iter().find(|secret| shown.contains(secret.as_str()));
+        assert!(told.is_none(), "a secret stands in {shown:?}");
+    }
 }
 
 async fn encoding_is_pure(destination: &dyn Destination, size: Size) {

@@ -32,6 +32,11 @@ pub trait Destination: Send + Sync {
     /// If an object is no whole file.
     async fn visible(&self) -> BTreeMap<String, Vec<i64>>;
 
+    /// What no name that people see may hold: passwords, keys, signatures.
+    fn secrets(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// From now on requests may be lost, answered never, half, or late; or no longer.
     fn storm(&self, _rages: bool) {}
 

@@ -4,6 +4,7 @@ mod ages;
 mod arrivals;
 mod change;
 mod chaos;
+mod circuits;
 mod destination;
 mod fleet;
 mod merchants;
