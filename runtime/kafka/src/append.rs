@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 /// Of all of it; below the shard's own patience, above a broker's restart.
 const LIMIT: Duration = Duration::from_secs(30);
 const COMMIT_LIMIT: Duration = Duration::from_secs(3);
-/// The client's `poll` spins through its last millisecond.
-const POLL: Duration = Duration::from_millis(4);
+/// The client's own `poll` spins through the last millisecond of its time: whoever waits sleeps, and looks.
+const NAP: Duration = Duration::from_millis(1);
 
 pub(crate) fn fault(producer: &ShardProducer, error: KafkaError, doing: &str) -> Fault {
     producer.poll(Duration::from_millis(20));
@@ -28,12 +28,18 @@ pub(crate) fn send(producer: &ShardProducer, record: BaseRecord<'_, [u8], [u8]>)
         match producer.send(waiting) {
             Ok(()) => return Ok(()),
             Err((KafkaError::MessageProduction(Code::QueueFull), back)) if Instant::now() < deadline => {
-                producer.poll(POLL);
+                look(producer);
                 waiting = back;
             }
             Err((error, _)) => return Err(error),
         }
     }
+}
+
+/// One poll without time takes one answer, which may be that of many records.
+fn look(producer: &ShardProducer) {
+    std::thread::sleep(NAP);
+    producer.poll(Duration::ZERO);
 }
 
 pub(crate) fn transact(
@@ -55,9 +61,9 @@ pub(crate) fn transact_within(
     if let Err(error) = send_all(producer) {
         return before_commit(producer, error);
     }
-    // `poll` takes all of its time, and the client's own flush a tenth of a second.
+    // The client's own flush takes a tenth of a second.
     while producer.in_flight_count() > 0 && Instant::now() < deadline {
-        producer.poll(POLL);
+        look(producer);
     }
     if is_fenced(producer) {
         return AppendOutcome::Fenced;
