@@ -13,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Seals a batch, whichever comes first; printed beside the results, since fewer and larger files are cheaper.
 pub const FLUSH: &str = "{ rows: 100000, bytes: 128MiB, age: 5s }";
-pub const FLUSH_OF_MERCHANTS: &str = "{ rows: 20000, bytes: 16MiB, age: 20s }";
+pub const FLUSH_OF_MERCHANTS: &str = "{ rows: 20000, bytes: 16MiB, age: 60s }";
 
 /// Who the rows go to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
