@@ -2,8 +2,8 @@ use crate::{Offset, TopicPartition};
 use std::{ops::Range, sync::Arc};
 
 const NULL: u32 = u32::MAX;
-/// Of a span outside of a block.
-const SPAN_BYTES: usize = 36;
+/// Of what is known of a row beside its payload, outside of a block.
+const HEAD_BYTES: usize = 28;
 
 /// Raw records of one partition, in offset order, back to back in one allocation.
 ///
@@ -24,6 +24,13 @@ struct Span {
     key_bytes: u32,
     headers_bytes: u32,
     value_bytes: u32,
+}
+
+impl Span {
+    fn payload_bytes(&self) -> usize {
+        let part = |bytes: u32| if bytes == NULL { 0 } else { bytes as usize };
+        part(self.key_bytes) + self.headers_bytes as usize + part(self.value_bytes)
+    }
 }
 
 /// One record, borrowed from its block.
@@ -78,51 +85,48 @@ impl RecordBlock {
         self.spans.push(Span { offset, timestamp_ms, start, key_bytes, headers_bytes, value_bytes });
     }
 
-    /// A row of another block of the same partition; its parts lie behind one another there as they will here.
+    /// A row for whoever keeps rows in a place of his own: what is known of it, and its payload. Behind one another
+    /// they are what `push_rows` takes.
+    pub fn row_parts(&self, row: usize) -> ([u8; HEAD_BYTES], &[u8]) {
+        let span = &self.spans[row];
+        let mut head = [0; HEAD_BYTES];
+        head[..8].copy_from_slice(&span.offset.0.to_le_bytes());
+        head[8..16].copy_from_slice(&span.timestamp_ms.to_le_bytes());
+        for (at, length) in [(16, span.key_bytes), (20, span.headers_bytes), (24, span.value_bytes)] {
+            head[at..at + 4].copy_from_slice(&length.to_le_bytes());
+        }
+        (head, self.payload(row))
+    }
+
+    /// Key, headers and value of a row, behind one another.
+    pub fn payload(&self, row: usize) -> &[u8] {
+        let span = &self.spans[row];
+        &self.bytes[span.start..span.start + span.payload_bytes()]
+    }
+
+    /// Rows as `row_parts` gave them away.
     ///
     /// # Panics
-    /// If offsets do not rise, or the block is another partition's.
-    pub fn push_row(&mut self, from: &RecordBlock, row: usize) {
-        assert!(self.partition == from.partition, "a block holds rows of one partition");
-        let span = from.spans[row];
-        assert!(self.spans.last().is_none_or(|last| last.offset < span.offset), "offsets of a block must rise");
-        let part = |bytes: u32| if bytes == NULL { 0 } else { bytes as usize };
-        let length = part(span.key_bytes) + span.headers_bytes as usize + part(span.value_bytes);
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&from.bytes[span.start..span.start + length]);
-        self.spans.push(Span { start, ..span });
-    }
-
-    /// For whoever keeps blocks in a form of his own: payload, and what says where each record begins.
-    pub fn to_parts(&self) -> (&[u8], Vec<u8>) {
-        let mut index = Vec::with_capacity(self.spans.len() * SPAN_BYTES);
-        for span in &self.spans {
-            index.extend_from_slice(&span.offset.0.to_le_bytes());
-            index.extend_from_slice(&span.timestamp_ms.to_le_bytes());
-            index.extend_from_slice(&(span.start as u64).to_le_bytes());
-            for length in [span.key_bytes, span.headers_bytes, span.value_bytes] {
-                index.extend_from_slice(&length.to_le_bytes());
-            }
+    /// If they are not, or their offsets do not rise.
+    pub fn push_rows(&mut self, mut rows: &[u8]) {
+        while let Some((head, behind)) = rows.split_at_checked(HEAD_BYTES) {
+            let long = |at: usize| i64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
+            let short = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
+            let span = Span {
+                offset: Offset(long(0)),
+                timestamp_ms: long(8),
+                start: self.bytes.len(),
+                key_bytes: short(16),
+                headers_bytes: short(20),
+                value_bytes: short(24),
+            };
+            assert!(self.spans.last().is_none_or(|last| last.offset < span.offset), "offsets of a block must rise");
+            let (payload, rest) = behind.split_at(span.payload_bytes());
+            self.bytes.extend_from_slice(payload);
+            self.spans.push(span);
+            rows = rest;
         }
-        (&self.bytes, index)
-    }
-
-    /// # Panics
-    /// If the parts are not those of a block.
-    pub fn from_parts(partition: TopicPartition, bytes: Vec<u8>, index: &[u8]) -> RecordBlock {
-        let spans = index.chunks_exact(SPAN_BYTES).map(|span| {
-            let long = |at: usize| u64::from_le_bytes(span[at..at + 8].try_into().expect("eight bytes"));
-            let short = |at: usize| u32::from_le_bytes(span[at..at + 4].try_into().expect("four bytes"));
-            Span {
-                offset: Offset(long(0).cast_signed()),
-                timestamp_ms: long(8).cast_signed(),
-                start: long(16) as usize,
-                key_bytes: short(24),
-                headers_bytes: short(28),
-                value_bytes: short(32),
-            }
-        });
-        RecordBlock { partition, bytes, spans: spans.collect() }
+        assert!(rows.is_empty(), "rows are whole");
     }
 
     pub fn partition(&self) -> TopicPartition {
@@ -268,10 +272,14 @@ mod tests {
         block.push(Offset(1), 4, Some(b"a"), Some(b"one"), [("h", Some(b"x".as_slice())), ("n", None)]);
         block.push(Offset(2), 5, None, None, []);
         block.push(Offset(7), -1, Some(b""), Some(b"three"), []);
+        let mut bytes = Vec::new();
+        for row in [0, 2] {
+            let (head, payload) = block.row_parts(row);
+            bytes.extend(head);
+            bytes.extend(payload);
+        }
         let mut copy = RecordBlock::new(PARTITION);
-        [0, 2].into_iter().for_each(|row| copy.push_row(&block, row));
-        let (bytes, index) = copy.to_parts();
-        let copy = RecordBlock::from_parts(PARTITION, bytes.to_vec(), &index);
+        copy.push_rows(&bytes);
         for (row, of) in [(0, 0), (1, 2)] {
             let (own, other) = (copy.get(row), block.get(of));
             assert_eq!((own.offset, own.timestamp_ms, own.key), (other.offset, other.timestamp_ms, other.key));

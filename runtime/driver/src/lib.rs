@@ -36,6 +36,7 @@
 //! | `compute` | the threads that encode |
 //! | `letters` | the dead letter of a record, in Connect's terms |
 //! | `memory` | the process's one budget |
+//! | `pages`, `chain`, `packed` | where lanes' own rows wait: pages of one size, bytes in pages, rows compressed in them |
 //! | `timeline` | when a partition's records were written |
 //! | `stay`, `alarms` | how long a topic keeps what is not delivered, and whom the log names |
 //! | `status` | counters for people |
@@ -45,6 +46,7 @@ mod alarms;
 mod batch;
 mod calls;
 mod catch_up;
+mod chain;
 mod compute;
 mod configuration;
 mod delivery;
@@ -56,6 +58,7 @@ mod memory;
 mod nowhere;
 mod ownership;
 mod packed;
+mod pages;
 mod pass;
 mod plan;
 mod reader;

@@ -1,113 +1,150 @@
 use crate::{
-    memory::{Budget, Reserved},
+    chain::Chain,
+    memory::Budget,
+    pages::Pages,
     rows::{Kept, whole},
 };
-use outflow_api::{RecordBlock, TopicPartition};
+use lz4_flex::block::{compress_into_with_dict, decompress_into_with_dict, get_maximum_output_size};
+use outflow_api::{Offset, RecordBlock, TopicPartition};
+use std::sync::Arc;
 
-/// From here on rows that wait are compressed: small enough to be undone at once, large enough to be worth it.
-const PACK_BYTES: usize = 16 * 1024;
+/// From here on rows that wait are compressed: little enough that ten thousand lanes hold little as it is.
+const PACK_BYTES: usize = 4 * 1024;
+/// Bytes before and behind, each a little-endian u32.
+const SIZES_BYTES: usize = 8;
 
-/// A lane's own rows of one partition, copied out of the blocks that they came in.
-pub(crate) struct Growing {
-    block: RecordBlock,
-    memory: Reserved,
-}
-
-/// Rows that wait, compressed.
+/// A lane's own rows of one partition, copied out of the blocks that they came in: those that came last as they are,
+/// those before them compressed.
 pub(crate) struct Packed {
     partition: TopicPartition,
-    bytes: Vec<u8>,
-    index: Vec<u8>,
-    raw_bytes: usize,
-    /// Held as long as the rows are.
-    _memory: Reserved,
-}
-
-impl Growing {
-    pub fn new(partition: TopicPartition, budget: &Budget) -> Growing {
-        Growing { block: RecordBlock::new(partition), memory: budget.reserve(0) }
-    }
-
-    pub fn partition(&self) -> TopicPartition {
-        self.block.partition()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.block.is_empty()
-    }
-
-    pub fn held_bytes(&self) -> usize {
-        self.block.held_bytes()
-    }
-
-    /// Answers what has become large enough to be compressed.
-    pub fn push(&mut self, from: &RecordBlock, row: usize, budget: &Budget) -> Option<Packed> {
-        self.block.push_row(from, row);
-        if self.block.payload_bytes() < PACK_BYTES {
-            self.memory.resize(self.block.held_bytes());
-            return None;
-        }
-        let new = Growing::new(self.block.partition(), budget);
-        let full = std::mem::replace(self, new);
-        Some(Packed::new(&full.block, budget))
-    }
-
-    pub fn finish(self) -> Kept {
-        whole(self.block, self.memory)
-    }
+    /// What they are compressed beside.
+    pattern: Arc<[u8]>,
+    open: Chain,
+    packed: Chain,
+    /// Of what is packed, before it was.
+    packed_raw: usize,
+    rows: usize,
+    last: Option<Offset>,
 }
 
 impl Packed {
-    fn new(block: &RecordBlock, budget: &Budget) -> Packed {
-        let (bytes, index) = block.to_parts();
-        let raw_bytes = bytes.len() + index.len();
-        let mut bytes = lz4_flex::compress_prepend_size(bytes);
-        let mut index = lz4_flex::compress_prepend_size(&index);
-        bytes.shrink_to_fit();
-        index.shrink_to_fit();
-        let memory = budget.reserve(bytes.len() + index.len() + size_of::<Packed>());
-        Packed { partition: block.partition(), bytes, index, raw_bytes, _memory: memory }
+    pub fn new(block: &RecordBlock, pages: &Pages) -> Packed {
+        Packed {
+            partition: block.partition(),
+            pattern: pages.pattern(block),
+            open: Chain::new(pages),
+            packed: Chain::new(pages),
+            packed_raw: 0,
+            rows: 0,
+            last: None,
+        }
+    }
+
+    /// Rows of a partition come in rising order.
+    pub fn goes_on_with(&self, partition: TopicPartition, offset: Offset) -> bool {
+        self.partition == partition && self.last.is_none_or(|last| last < offset)
     }
 
     pub fn held_bytes(&self) -> usize {
-        self.bytes.len() + self.index.len()
+        self.open.held_bytes() + self.packed.held_bytes()
     }
 
     pub fn raw_bytes(&self) -> usize {
-        self.raw_bytes
+        self.packed_raw + self.open.len()
+    }
+
+    pub fn push(&mut self, from: &RecordBlock, row: usize) {
+        let (head, payload) = from.row_parts(row);
+        self.open.push(&head);
+        self.open.push(payload);
+        self.rows += 1;
+        self.last = Some(from.offset(row));
+        if self.open.len() >= PACK_BYTES {
+            self.pack();
+        }
+    }
+
+    fn pack(&mut self) {
+        let raw = self.open.to_vec();
+        let mut packed = vec![0; SIZES_BYTES + get_maximum_output_size(raw.len())];
+        let size = compress_into_with_dict(&raw, &mut packed[SIZES_BYTES..], &self.pattern);
+        let size = size.expect("there is room for whatever it may come to");
+        packed[..4].copy_from_slice(&four_bytes(raw.len()));
+        packed[4..SIZES_BYTES].copy_from_slice(&four_bytes(size));
+        self.packed.push(&packed[..SIZES_BYTES + size]);
+        self.packed_raw += raw.len();
+        self.open.clear();
     }
 
     pub fn unpack(self, budget: &Budget) -> Kept {
-        let undone = |bytes: &[u8]| lz4_flex::decompress_size_prepended(bytes).expect("we compressed it ourselves");
-        let block = RecordBlock::from_parts(self.partition, undone(&self.bytes), &undone(&self.index));
+        let mut block = RecordBlock::with_capacity(self.partition, self.raw_bytes(), self.rows);
+        let (packed, mut raw) = (self.packed.to_vec(), Vec::new());
+        let mut rest = packed.as_slice();
+        while let Some((sizes, body)) = rest.split_at_checked(SIZES_BYTES) {
+            let size = |at: usize| u32::from_le_bytes(sizes[at..at + 4].try_into().expect("four bytes")) as usize;
+            let (bytes, behind) = body.split_at(size(4));
+            raw.resize(size(0), 0);
+            decompress_into_with_dict(bytes, &mut raw, &self.pattern).expect("we compressed it ourselves");
+            block.push_rows(&raw);
+            rest = behind;
+        }
+        block.push_rows(&self.open.to_vec());
         let memory = budget.reserve(block.held_bytes());
         whole(block, memory)
     }
 }
 
+fn four_bytes(size: usize) -> [u8; 4] {
+    u32::try_from(size).expect("a record and its neighbours are below 4 GiB").to_le_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outflow_api::{Offset, TopicId};
+    use outflow_api::TopicId;
 
     #[test]
     fn rows_come_out_as_they_went_in_and_their_bytes_are_given_back() {
         let partition = TopicPartition { topic: TopicId(1), partition: 0 };
         let budget = Budget::new(1 << 30);
+        let pages = Pages::new(budget.clone());
         let mut block = RecordBlock::new(partition);
-        let value = |row: i64| format!("{row} and so on and so on and so on").repeat(30);
-        (0..500).for_each(|row| block.push(Offset(row), row, Some(b"key"), Some(value(row).as_bytes()), []));
-        let mut growing = Growing::new(partition, &budget);
-        let packed: Vec<Packed> = (0..500).filter_map(|row| growing.push(&block, row, &budget)).collect();
-        assert!(packed.len() > 3 && budget.used() < block.payload_bytes() / 4, "{} bytes", budget.used());
-        let mut kept: Vec<Kept> = packed.into_iter().map(|packed| packed.unpack(&budget)).collect();
-        kept.push(growing.finish());
-        let rows = crate::rows::rows_of(&kept);
-        assert_eq!(rows.len(), 500);
-        for (row, view) in (0..).zip(rows.iter()) {
-            assert_eq!((view.offset, view.value), (Offset(row), Some(value(row).as_bytes())));
+        let value = |row: i64| format!("{row} and so on and so on and so on").repeat(if row == 77 { 900 } else { 20 });
+        let headers = [("trace", Some(b"abc".as_slice())), ("null", None)];
+        (0..500).for_each(|row| block.push(Offset(row), row, Some(b"key"), Some(value(row).as_bytes()), headers));
+        block.push(Offset(500), -1, None, None, []);
+        let mut packed = Packed::new(&block, &pages);
+        (0..501).for_each(|row| packed.push(&block, row));
+        assert!(!packed.goes_on_with(partition, Offset(500)) && packed.goes_on_with(partition, Offset(501)));
+        assert!(budget.used() < block.payload_bytes() / 4, "{} bytes", budget.used());
+        assert_eq!(budget.used(), packed.held_bytes());
+        let kept = packed.unpack(&budget);
+        let rows = crate::rows::rows_of(std::slice::from_ref(&kept));
+        assert_eq!(rows.len(), 501);
+        for (row, view) in rows.iter().enumerate() {
+            let before = block.get(row);
+            assert_eq!((view.offset, view.timestamp_ms), (before.offset, before.timestamp_ms));
+            assert_eq!((view.key, view.value), (before.key, before.value));
+            assert_eq!(view.headers.iter().collect::<Vec<_>>(), before.headers.iter().collect::<Vec<_>>());
         }
         drop((rows, kept));
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_few_records_are_compressed_as_well_as_many() {
+        let partition = TopicPartition { topic: TopicId(1), partition: 0 };
+        let pages = Pages::new(Budget::new(1 << 30));
+        let mut block = RecordBlock::new(partition);
+        let value = |row: i64| {
+            format!(
+                r#"{{"event_id":"{:016x}","event_type":"page_view","page":{{"url":"https://shop.example/{row}","title":"A page"}},"device":{{"type":"mobile","user_agent":"Mozilla/5.0 (Linux; Android 14)"}},"geo":{{"country":"DE"}}}}"#,
+                row.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64.cast_signed())
+            )
+        };
+        (0..100).for_each(|row| block.push(Offset(row), row, Some(b"1001"), Some(value(row).as_bytes()), []));
+        let mut packed = Packed::new(&block, &pages);
+        (50..70).for_each(|row| packed.push(&block, row));
+        assert!(packed.packed_raw > 0 && packed.packed.len() * 3 < packed.packed_raw, "{}", packed.packed.len());
     }
 }

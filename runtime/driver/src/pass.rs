@@ -3,7 +3,7 @@
 //! round.
 
 use crate::{
-    memory::Budget,
+    pages::Pages,
     rows::{Kept, Waiting},
 };
 use outflow_api::{LaneId, Offset, OffsetRange, Pins, Revision, TopicPartition};
@@ -70,7 +70,7 @@ impl Want {
     }
 
     /// The lane's rows of this version in the piece that was just read; more of them come if it is not over.
-    pub fn take(&mut self, kept: &Kept, version: Revision, rows: impl Iterator<Item = usize>, budget: &Budget) {
+    pub fn take(&mut self, kept: &Kept, version: Revision, rows: impl Iterator<Item = usize>, pages: &Pages) {
         if self.is_full {
             return;
         }
@@ -92,7 +92,7 @@ impl Want {
             }
             self.rows += 1;
             self.bytes += (block.payload_bytes() / block.len().max(1)) as u64;
-            self.found.copy(block, [row], budget);
+            self.found.copy(block, [row], pages);
         }
     }
 

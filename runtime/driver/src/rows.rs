@@ -1,6 +1,7 @@
 use crate::{
     memory::{Budget, Reserved},
-    packed::{Growing, Packed},
+    packed::Packed,
+    pages::Pages,
 };
 use outflow_api::{LaneId, OffsetRange, RecordBlock, Revision, RowSlice, Rows, TopicPartition};
 use std::{
@@ -18,7 +19,7 @@ pub(crate) struct Kept {
 
 /// Rows of the live stream that wait for their batch, by lane and version.
 pub(crate) struct OpenRows {
-    budget: Budget,
+    pages: Pages,
     lanes: HashMap<LaneId, Vec<(Revision, Waiting)>>,
 }
 
@@ -27,8 +28,7 @@ pub(crate) struct OpenRows {
 #[derive(Default)]
 pub(crate) struct Waiting {
     shared: Vec<Kept>,
-    growing: Vec<Growing>,
-    packed: Vec<Packed>,
+    own: Vec<Packed>,
 }
 
 impl Waiting {
@@ -36,52 +36,47 @@ impl Waiting {
         self.shared.push(kept);
     }
 
-    pub fn copy(&mut self, block: &RecordBlock, rows: impl IntoIterator<Item = usize>, budget: &Budget) {
-        let partition = block.partition();
-        let at = self.growing.iter().position(|growing| growing.partition() == partition);
-        let at = at.unwrap_or_else(|| {
-            self.growing.push(Growing::new(partition, budget));
-            self.growing.len() - 1
-        });
+    pub fn copy(&mut self, block: &RecordBlock, rows: impl IntoIterator<Item = usize>, pages: &Pages) {
         for row in rows {
-            if let Some(packed) = self.growing[at].push(block, row, budget) {
-                self.packed.push(packed);
-            }
+            let at = self.own.iter().position(|own| own.goes_on_with(block.partition(), block.offset(row)));
+            let at = at.unwrap_or_else(|| {
+                self.own.push(Packed::new(block, pages));
+                self.own.len() - 1
+            });
+            self.own[at].push(block, row);
         }
     }
 
     pub fn append(&mut self, mut other: Waiting) {
         self.shared.append(&mut other.shared);
-        self.growing.append(&mut other.growing);
-        self.packed.append(&mut other.packed);
+        self.own.append(&mut other.own);
     }
 
     /// What it holds of the budget.
     pub fn held_bytes(&self) -> usize {
-        let shared = self.shared.iter().map(|kept| part_of(kept, kept.slice.block.held_bytes()));
-        let own = self.growing.iter().map(Growing::held_bytes).chain(self.packed.iter().map(Packed::held_bytes));
-        shared.chain(own).sum()
+        self.shared_bytes() + self.own.iter().map(Packed::held_bytes).sum::<usize>()
     }
 
     /// What the rows are when they are unpacked.
     pub fn raw_bytes(&self) -> usize {
-        let shared = self.shared.iter().map(|kept| part_of(kept, kept.slice.block.held_bytes()));
-        let own = self.growing.iter().map(Growing::held_bytes).chain(self.packed.iter().map(Packed::raw_bytes));
-        shared.chain(own).sum()
+        self.shared_bytes() + self.own.iter().map(Packed::raw_bytes).sum::<usize>()
+    }
+
+    fn shared_bytes(&self) -> usize {
+        self.shared.iter().map(|kept| part_of(kept, kept.slice.block.held_bytes())).sum()
     }
 
     /// In no particular order.
     pub fn finish(self, budget: &Budget) -> Vec<Kept> {
-        let Waiting { mut shared, growing, packed } = self;
-        shared.extend(packed.into_iter().map(|packed| packed.unpack(budget)));
-        shared.extend(growing.into_iter().filter(|growing| !growing.is_empty()).map(Growing::finish));
+        let Waiting { mut shared, own } = self;
+        shared.extend(own.into_iter().map(|packed| packed.unpack(budget)));
         shared
     }
 }
 
 impl OpenRows {
-    pub fn new(budget: Budget) -> OpenRows {
-        OpenRows { budget, lanes: HashMap::new() }
+    pub fn new(pages: Pages) -> OpenRows {
+        OpenRows { pages, lanes: HashMap::new() }
     }
 
     fn waiting(&mut self, lane: LaneId, version: Revision) -> &mut Waiting {
@@ -104,8 +99,8 @@ impl OpenRows {
         block: &RecordBlock,
         rows: impl IntoIterator<Item = usize>,
     ) {
-        let budget = self.budget.clone();
-        self.waiting(lane, version).copy(block, rows, &budget);
+        let pages = self.pages.clone();
+        self.waiting(lane, version).copy(block, rows, &pages);
     }
 
     pub fn forget(&mut self, lane: LaneId) {

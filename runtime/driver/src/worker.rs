@@ -9,6 +9,7 @@ use crate::{
     lanes::{Lanes, Opener},
     memory::Budget,
     ownership::{self, JournalThread},
+    pages::Pages,
     reader::Reader,
     route::{Field, Router},
     shard::{End, Look, Mail, ShardTask, Shared},
@@ -114,6 +115,7 @@ impl Worker {
         let shared = Shared {
             reader: reader.clone(),
             catch_up: CatchUp::start(second, budget.clone()),
+            pages: Pages::new(budget.clone()),
             budget,
             status: self.status.clone(),
             compute: Compute::start(self.settings.cores),

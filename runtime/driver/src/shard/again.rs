@@ -84,14 +84,14 @@ impl ShardTask {
     }
 
     fn offer(&mut self, partition: TopicPartition, piece: &Piece, kept: &Kept, by: Pins, shares: &Shares) {
-        let budget = self.shared.budget.clone();
+        let pages = self.shared.pages.clone();
         let mut wants: HashMap<LaneId, Vec<&mut Want>> = HashMap::new();
         for want in self.again.wants(partition).filter(|want| want.by == by && want.next() >= piece.start) {
             wants.entry(want.lane).or_default().push(want);
         }
         for share in &shares.lanes {
             for want in wants.get_mut(&share.lane).into_iter().flatten() {
-                want.take(kept, share.version, share.rows.iter(), &budget);
+                want.take(kept, share.version, share.rows.iter(), &pages);
             }
         }
     }
