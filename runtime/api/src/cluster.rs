@@ -1,4 +1,4 @@
-use crate::{ConfigLog, Fault, Journal, Offset, Recovered, Retention, Shard, Source, TopicId, TopicPartition};
+use crate::{ConfigLog, Fault, Journal, Ledger, Offset, Recovered, Retention, Shard, Source, TopicId, TopicPartition};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Where records come from and decisions are kept: Kafka, or a folder. Hands out one object per thread.
@@ -30,6 +30,7 @@ pub trait Cluster: Send + Sync {
     /// nobody ever owned it.
     fn peek(&self, shard: Shard) -> Result<Option<Recovered>, Fault>;
 
+    fn ledger(&self, shard: Shard) -> Result<Box<dyn Ledger>, Fault>;
     fn membership(&self) -> Result<Box<dyn Membership>, Fault>;
     fn config_log(&self) -> Result<Box<dyn ConfigLog>, Fault>;
 

@@ -133,6 +133,9 @@ pub struct LedgerRow {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LedgerEvent {
+    /// Every decision of the batch's incarnation comes behind this row: where it is missing, what else is missing
+    /// cannot be known. The batch is a name only.
+    Began,
     Decided {
         covers: BTreeMap<TopicPartition, OffsetRange>,
         version: Revision,
@@ -143,8 +146,10 @@ pub enum LedgerEvent {
         rows_hash: u64,
     },
     Revealed,
-    /// Proven never to become visible; its rows are owed again.
-    Lost,
+    /// Proven never to become visible; its rows are owed again, but for those whose dead letters are out.
+    Lost {
+        spent: BTreeMap<TopicPartition, Vec<Offset>>,
+    },
     /// Given up by an operator, without proof: perhaps visible, perhaps never.
     Abandoned,
     /// Owed, and given up by an operator before anything was decided: never delivered. The batch is a name only.
@@ -187,7 +192,14 @@ pub enum AppendOutcome {
 /// - `append` is atomic, and durable before `Done`.
 /// - After anything but `Done` or `Refused`, only `acquire` of a new instance may follow.
 /// - State, not events: reading costs what is live, not what ever happened.
+/// - The ledger begins, before anything is decided, with a row that says so.
 pub trait Journal: Send {
     fn acquire(&mut self) -> Result<Recovered, Fault>;
     fn append(&mut self, transaction: &Transaction) -> AppendOutcome;
+}
+
+/// One shard's ledger, for whoever wants to know what was decided: no ownership is needed. Blocking.
+pub trait Ledger: Send {
+    /// Every row that is there, oldest first: at least those of all decisions that were answered Done before the call.
+    fn read(&mut self, each: &mut dyn FnMut(LedgerRow)) -> Result<(), Fault>;
 }

@@ -30,8 +30,8 @@ pub use config_log::{ConfigEntry, ConfigLog, ConfigRevision, Forgotten, Publicat
 pub use decoder::{Decoded, Decoder, RejectedRow};
 pub use fault::{Blame, Fault, Reach, Verdict};
 pub use journal::{
-    AppendOutcome, Applied, DeadLetter, Journal, LaneRecord, LedgerEvent, LedgerRow, Parked, Pending, Recovered,
-    RevisionRecord, Run, Transaction,
+    AppendOutcome, Applied, DeadLetter, Journal, LaneRecord, Ledger, LedgerEvent, LedgerRow, Parked, Pending,
+    Recovered, RevisionRecord, Run, Transaction,
 };
 pub use model::{Column, FilterError, Model, UnknownFields};
 pub use pins::{Pin, Pins};

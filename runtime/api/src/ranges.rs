@@ -62,9 +62,39 @@ impl Ranges {
 
     /// What is in `self` and not in `other`.
     pub fn minus(&self, other: &Ranges) -> Ranges {
-        let mut rest = self.clone();
-        other.0.iter().for_each(|range| rest.remove(*range));
-        rest
+        let (mut rest, mut gone) = (Vec::new(), other.0.as_slice());
+        for range in &self.0 {
+            let mut start = range.start;
+            while let Some((first, behind)) = gone.split_first().filter(|(first, _)| first.start < range.next) {
+                if start < first.start {
+                    rest.push(OffsetRange::new(start, first.start));
+                }
+                start = start.max(first.next);
+                if range.next < first.next {
+                    break; // it reaches into what follows
+                }
+                gone = behind;
+            }
+            if start < range.next {
+                rest.push(OffsetRange::new(start, range.next));
+            }
+        }
+        Ranges(rest)
+    }
+
+    /// What is in both.
+    pub fn within(&self, other: &Ranges) -> Ranges {
+        self.minus(&self.minus(other))
+    }
+
+    pub fn insert_all(&mut self, other: &Ranges) {
+        other.0.iter().for_each(|range| self.insert(*range));
+    }
+
+    /// How many offsets; none of an open end.
+    pub fn offsets(&self) -> u64 {
+        let closed = self.0.iter().filter(|range| range.next != Offset::OPEN);
+        closed.map(|range| (range.next.0 - range.start.0) as u64).sum()
     }
 
     /// True if every offset of `range` is in the set.
@@ -97,6 +127,12 @@ mod tests {
                     assert_eq!(got, expected, "{a:?} + {b:?} - {c:?} = {set:?}");
                     assert!((0..8).all(|i| set.contains(Offset(i)) == (expected >> i & 1 == 1)));
                     assert!(set.as_slice().windows(2).all(|w| w[0].next < w[1].start), "{set:?} is not normal");
+                    let mut other = Ranges::of(*b);
+                    other.insert(*c);
+                    let of = |set: &Ranges| set.as_slice().iter().fold(0, |all, r| all | bits(r));
+                    assert_eq!(of(&set.minus(&other)), of(&set) & !of(&other), "{set:?} - {other:?}");
+                    assert_eq!(of(&other.within(&set)), of(&set) & of(&other), "{set:?} & {other:?}");
+                    assert_eq!(set.offsets(), u64::from(of(&set).count_ones()));
                 }
             }
         }

@@ -37,6 +37,12 @@ pub enum Order {
         by: u64,
         ranges: BTreeMap<String, Vec<(i64, i64)>>,
     },
+    /// Of these ranges, what the lane has missed.
+    Repair {
+        lane: u32,
+        by: u64,
+        ranges: BTreeMap<String, Vec<(i64, i64)>>,
+    },
 }
 
 impl Order {
@@ -47,23 +53,26 @@ impl Order {
             | Order::Mend { lane }
             | Order::Skip { lane }
             | Order::Abandon { lane }
-            | Order::Replay { lane, .. } => *lane,
+            | Order::Replay { lane, .. }
+            | Order::Repair { lane, .. } => *lane,
         })
     }
 
-    /// A replay is routed by the definitions that are in force where it is published: older ones may be forgotten
-    /// before every shard has heard of it (P20).
+    /// A replay or a repair is routed by the definitions that are in force where it is published: older ones may be
+    /// forgotten before every shard has heard of it (P20).
     pub fn routed_by(&self, revision: Revision) -> Order {
         let mut order = self.clone();
-        if let Order::Replay { by, .. } = &mut order {
+        if let Order::Replay { by, .. } | Order::Repair { by, .. } = &mut order {
             *by = revision.0;
         }
         order
     }
 
-    /// Of a replay: none where the text is not one of ours.
+    /// Of a replay or a repair: none where the text is not one of ours.
     pub fn ranges(&self) -> (Revision, BTreeMap<TopicPartition, Ranges>) {
-        let Order::Replay { by, ranges, .. } = self else { return Default::default() };
+        let (Order::Replay { by, ranges, .. } | Order::Repair { by, ranges, .. }) = self else {
+            return Default::default();
+        };
         let ranges = ranges.iter().filter_map(|(key, ranges)| {
             let mut all = Ranges::default();
             for (start, next) in ranges.iter().filter(|(start, next)| start < next) {

@@ -158,10 +158,11 @@ pub(crate) fn request(action: &str, body: &[u8]) -> Result<Request, Refusal> {
 
 fn replay(body: &[u8]) -> Result<Request, Refusal> {
     let Replay { connector, lane, id, confirm, from, to, mode } = read("replay", body)?;
-    if mode != Mode::Again {
+    if mode == Mode::Replace {
         return Err(Refusal::missing(
-            "this version replays with `\"mode\": \"again\"` alone, which doubles rows that are there already; \
-             `repair` (what is missing) and `replace` (in place of what is there) are not there yet",
+            "this version replays with `\"mode\": \"repair\"` (what is missing, as the ledger shows) and \
+             `\"mode\": \"again\"` (which doubles rows that are there already); `replace` (in place of what is there) \
+             is not there yet",
         ));
     }
     let to = match to {
@@ -171,7 +172,8 @@ fn replay(body: &[u8]) -> Result<Request, Refusal> {
     let from = begin(from)?;
     let from =
         from.ok_or_else(|| Refusal::wrong("nothing lies behind `latest`: allowed: earliest, timestamp, offsets"))?;
-    Ok(Request { connector, lane, id, confirm, act: Act::Replay { from, to } })
+    let act = if mode == Mode::Repair { Act::Repair { from, to } } else { Act::Replay { from, to } };
+    Ok(Request { connector, lane, id, confirm, act })
 }
 
 fn reset(body: &[u8]) -> Result<Request, Refusal> {
@@ -209,8 +211,8 @@ fn read<T: DeserializeOwned>(action: &str, body: &[u8]) -> Result<T, Refusal> {
         let allowed = match action {
             "replay" => {
                 "{ \"connector\": \"orders\", \"from\": \"earliest\" | { \"timestamp\": \"2026-11-01T00:00:00Z\" } | \
-                 { \"offsets\": { \"topic/0\": 123 } }, \"to\": \"now\" | { \"offsets\": … }, \"mode\": \"again\", \
-                 \"confirm\": true, \"lane\": 7, \"id\": \"your own\" }"
+                 { \"offsets\": { \"topic/0\": 123 } }, \"to\": \"now\" | { \"offsets\": … }, \
+                 \"mode\": \"again\" | \"repair\", \"confirm\": true, \"lane\": 7, \"id\": \"your own\" }"
             }
             "reset" => {
                 "{ \"connector\": \"orders\", \"to\": \"latest\" | \"earliest\" | { \"timestamp\": … } | \

@@ -121,9 +121,23 @@ pub struct Delivery {
     pub runs: u64,
     /// A decided batch waits to become visible.
     pub pending: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Repair>,
     /// Of one merchant, where something is not delivered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<OwedPartition>,
+}
+
+/// The last that was asked for, as far as the worker's shards have taken it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Repair {
+    /// The revision of the config log that asked for it.
+    pub run: u64,
+    /// Records that are read for what is missing, rows of others among them.
+    pub records: u64,
+    /// Why nothing is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -177,6 +191,11 @@ pub enum Act {
         from: Begin,
         to: Until,
     },
+    /// What is missing of it, as the ledger shows.
+    Repair {
+        from: Begin,
+        to: Until,
+    },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -204,4 +223,8 @@ pub struct Accepted {
     pub lanes: Vec<u32>,
     /// Something was asked with this id before: nothing was done now.
     pub repeated: bool,
+    /// Of a repair: records that are missing so far, rows of others among them. None where the ledger is too long to
+    /// be counted at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<u64>,
 }

@@ -2,6 +2,7 @@
 //! what is ordered goes into the config log.
 
 mod listing;
+mod missing;
 mod span;
 mod standing;
 mod target;
@@ -19,6 +20,8 @@ use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
 
 /// A shard that does not answer by then is busy with something that is wrong.
 const LOOK_MAX: Duration = Duration::from_secs(10);
+/// A ledger that is longer is not counted before the command is taken.
+const COUNT_MAX: Duration = Duration::from_secs(15);
 const UNKNOWN: &str = "retention_left_seconds is not known of all partitions: either a record's time is still looked \
                        up, or our user may not see the topics' settings (grant DescribeConfigs on them)";
 
@@ -28,7 +31,7 @@ pub struct Merchants {
     status: Status,
     cluster: Arc<dyn Cluster>,
     /// Looking up offsets opens a client: one at a time.
-    looking_up: Mutex<()>,
+    looking_up: Arc<Mutex<()>>,
 }
 
 /// Topic id in hex and partition → ranges, as orders have them.
@@ -36,7 +39,7 @@ type Ranges = BTreeMap<String, Vec<(i64, i64)>>;
 
 impl Merchants {
     pub fn new(steering: Steering, status: Status, cluster: Arc<dyn Cluster>) -> Merchants {
-        Merchants { steering, status, cluster, looking_up: Mutex::new(()) }
+        Merchants { steering, status, cluster, looking_up: Arc::default() }
     }
 
     fn shards(&self) -> Vec<u32> {
@@ -67,6 +70,7 @@ impl Merchants {
                 Ok(each(if is_skip { |lane| Order::Skip { lane } } else { |lane| Order::Abandon { lane } }))
             }
             Act::Replay { from, to } => self.replay(targets, (from, to), request.confirm, configuration).await,
+            Act::Repair { from, to } => self.repair(targets, (from, to), configuration).await,
         }
     }
 
@@ -105,12 +109,7 @@ impl Merchants {
         confirm: bool,
         configuration: &Configuration,
     ) -> Result<Vec<Order>, Refusal> {
-        let mut ranges: BTreeMap<String, Ranges> = BTreeMap::new();
-        for connector in targets.iter().map(|target| &target.connector) {
-            if !ranges.contains_key(connector) {
-                ranges.insert(connector.clone(), self.resolve(connector, from, to, configuration).await?);
-            }
-        }
+        let ranges = self.resolve_all(&targets, (from, to), configuration).await?;
         let by = configuration.catalogue().revision().0;
         if !confirm {
             let told = targets.iter().map(|Target { lane, connector }| {
@@ -129,6 +128,61 @@ impl Merchants {
             Order::Replay { lane: target.lane, by, ranges }
         };
         Ok(targets.into_iter().map(order).collect())
+    }
+
+    /// It doubles nothing, so nobody has to confirm it.
+    async fn repair(
+        &self,
+        targets: Vec<Target>,
+        span: (&Begin, &Until),
+        configuration: &Configuration,
+    ) -> Result<Vec<Order>, Refusal> {
+        let ranges = self.resolve_all(&targets, span, configuration).await?;
+        let by = configuration.catalogue().revision().0;
+        let order = |target: Target| {
+            let ranges = ranges.get(&target.connector).cloned().unwrap_or_default();
+            Order::Repair { lane: target.lane, by, ranges }
+        };
+        Ok(targets.into_iter().map(order).collect())
+    }
+
+    /// As the ledgers show it now, or why they cannot. Each shard's owner looks again when it comes to the command.
+    async fn missing(&self, orders: &[Order]) -> Result<Option<u64>, Refusal> {
+        let asked: Vec<_> = orders
+            .iter()
+            .filter(|order| matches!(order, Order::Repair { .. }))
+            .map(|order| (order.lane(), order.ranges().1))
+            .collect();
+        if asked.is_empty() {
+            return Ok(None);
+        }
+        let (cluster, shards) = (Arc::clone(&self.cluster), self.steering.shards()?);
+        // Held for as long as it reads, even if nobody waits for it any more.
+        let one_at_a_time = Arc::clone(&self.looking_up).lock_owned().await;
+        let counting = spawn_blocking(move || {
+            let _one_at_a_time = one_at_a_time;
+            missing::count(cluster.as_ref(), shards, asked)
+        });
+        match timeout(COUNT_MAX, counting).await {
+            Ok(Ok(counted)) => counted.map(Some),
+            Ok(Err(_)) => Err(Refusal::unavailable("reading the ledger failed: ask again")),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn resolve_all(
+        &self,
+        targets: &[Target],
+        (from, to): (&Begin, &Until),
+        configuration: &Configuration,
+    ) -> Result<BTreeMap<String, Ranges>, Refusal> {
+        let mut ranges: BTreeMap<String, Ranges> = BTreeMap::new();
+        for connector in targets.iter().map(|target| &target.connector) {
+            if !ranges.contains_key(connector) {
+                ranges.insert(connector.clone(), self.resolve(connector, from, to, configuration).await?);
+            }
+        }
+        Ok(ranges)
     }
 
     async fn resolve(
@@ -190,14 +244,14 @@ impl outflow_control::Steering for Merchants {
             catalogue.knows_command(&id).then(|| catalogue.revision().0)
         };
         if let Some(revision) = done {
-            return Ok(Accepted { id, revision, lanes: Vec::new(), repeated: true });
+            return Ok(Accepted { id, revision, lanes: Vec::new(), repeated: true, missing: None });
         }
         let orders = self.orders(merchant, &request, &configuration).await?;
         let lanes: Vec<u32> = orders.iter().map(|order| order.lane().0).collect();
-        let act = name(&request.act);
+        let (act, missing) = (name(&request.act), self.missing(&orders).await?);
         let revision = self.steering.order(id.clone(), orders).await?.0;
         tracing::info!(merchant, act, ?lanes, id, revision, "ordered by a person");
-        Ok(Accepted { id, revision, lanes, repeated: false })
+        Ok(Accepted { id, revision, lanes, repeated: false, missing })
     }
 }
 
@@ -209,6 +263,7 @@ fn name(act: &Act) -> &'static str {
         Act::Skip => "skip",
         Act::Abandon => "abandon",
         Act::Replay { .. } => "replay",
+        Act::Repair { .. } => "repair",
     }
 }
 

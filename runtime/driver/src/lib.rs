@@ -80,7 +80,7 @@ pub use memory::Budget;
 pub use nowhere::Nowhere;
 pub use plan::{From, Plan};
 pub use route::Field;
-pub use shard::{LaneState, Undelivered, oldest, oldest_known};
+pub use shard::{LaneState, Repaired, Undelivered, oldest, oldest_known};
 pub use status::{
     CallsStatus, CircuitStatus, ConnectorStatus, LaneCounts, LaneStatus, PartitionStatus, ShardStatus, Status, Summary,
 };

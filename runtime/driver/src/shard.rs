@@ -19,7 +19,7 @@ use crate::{
     topology::Topology,
 };
 use outflow_api::{
-    AppendOutcome, BatchId, CommitOutcome, CommitPermit, DeadLetter, Encoded, Fault, FeedId, LaneId, Offset,
+    AppendOutcome, BatchId, Cluster, CommitOutcome, CommitPermit, DeadLetter, Encoded, Fault, FeedId, LaneId, Offset,
     OffsetRange, Pending, Pins, Prepared, RecordBlock, Revision, Shard, SourceEvent, SweepScope, TopicPartition, Track,
 };
 use outflow_engine::{
@@ -40,9 +40,11 @@ mod again;
 mod ages;
 mod intake;
 mod publishing;
+mod repairing;
 mod view;
 
 pub use ages::{Undelivered, oldest, oldest_known};
+pub use repairing::Repaired;
 pub use view::LaneState;
 pub(crate) use view::Look;
 
@@ -116,6 +118,7 @@ pub(crate) enum End {
 /// What all shards of a process share.
 #[derive(Clone)]
 pub(crate) struct Shared {
+    pub cluster: Arc<dyn Cluster>,
     pub reader: Reader,
     pub catch_up: CatchUp,
     pub budget: Budget,
@@ -148,6 +151,7 @@ pub(crate) struct ShardTask {
     pieces: HashMap<BatchId, Arc<HeldPieces>>,
     /// The last revision of the config log that the engine was told.
     told: Revision,
+    repairs: repairing::Repairs,
     log: BTreeMap<TopicPartition, OffsetRange>,
     tasks: JoinSet<()>,
     is_draining: bool,
@@ -180,6 +184,7 @@ impl ShardTask {
             letters: HashMap::new(),
             pieces: HashMap::new(),
             told,
+            repairs: repairing::Repairs::default(),
             log: bounds,
             tasks: JoinSet::new(),
             is_draining: false,
@@ -290,6 +295,8 @@ impl ShardTask {
             Action::ReadDebt { batch, partition, range, by, spent } => {
                 self.read_debt(batch, (partition, range), by, spent)
             }
+            Action::ReadLedger { command, lane, ranges } => self.read_ledger(command, lane, ranges),
+            Action::Repaired { lane, run, outcome } => self.repaired(lane, run, outcome),
             Action::Abort { lane, prepared } => self.abort(lane, prepared),
             Action::Forget { lane } => self.open.forget(lane),
             Action::Sweep { below, keep } => self.sweep(below, keep),

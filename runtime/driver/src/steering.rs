@@ -15,6 +15,7 @@ pub struct Steering(Arc<watch::Sender<Option<Wheel>>>);
 pub(crate) struct Wheel {
     pub configuration: Configuration,
     pub looks: mpsc::UnboundedSender<Look>,
+    pub shards: u32,
 }
 
 impl Default for Steering {
@@ -36,6 +37,11 @@ impl Steering {
 
     pub fn configuration(&self) -> Result<Configuration, Fault> {
         self.wheel().map(|wheel| wheel.configuration)
+    }
+
+    /// All there are, of whatever worker.
+    pub fn shards(&self) -> Result<u32, Fault> {
+        self.wheel().map(|wheel| wheel.shards)
     }
 
     /// Lanes of this worker's shards about which there is something to say.

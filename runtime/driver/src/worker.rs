@@ -92,15 +92,13 @@ impl Worker {
         };
         let Entrance { source, second, mut membership, configuration, in_force } = entrance;
         let budget = Budget::new(self.settings.memory_bytes_max);
-        let (news, inbox) = mpsc::unbounded_channel();
+        let ((news, inbox), (looks, looking)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let (failed, own_news) = (news.clone(), news.clone());
-        let (looks, looking) = mpsc::unbounded_channel();
-        self.steering.take(Wheel { configuration: configuration.clone(), looks });
         let (reader, reader_thread) =
             Reader::start(source, budget.clone(), move |fault| drop(failed.send(News::Failed(fault))));
-        let shards = membership.shards();
         let leave = Arc::new(AtomicBool::new(false));
-        let left = Arc::clone(&leave);
+        let (left, shards) = (Arc::clone(&leave), membership.shards());
+        self.steering.take(Wheel { configuration: configuration.clone(), looks, shards });
         let poll = move || {
             while !left.load(Ordering::Relaxed) {
                 match membership.poll(MEMBERSHIP_POLL) {
@@ -113,6 +111,7 @@ impl Worker {
         let membership_thread =
             std::thread::Builder::new().name("membership".into()).spawn(poll).expect("a thread can be started");
         let shared = Shared {
+            cluster: Arc::clone(&self.cluster),
             reader: reader.clone(),
             catch_up: CatchUp::start(second, budget.clone()),
             pages: Pages::new(budget.clone()),

@@ -1,7 +1,7 @@
 use crate::Reason;
 use outflow_api::{
-    BatchId, CommitPermit, Generation, LaneId, Offset, OffsetRange, Pending, Pins, Prepared, Revision, TopicPartition,
-    Track, Transaction,
+    Applied, BatchId, CommitPermit, Generation, LaneId, Offset, OffsetRange, Pending, Pins, Prepared, Ranges, Revision,
+    TopicPartition, Track, Transaction,
 };
 use std::collections::BTreeMap;
 
@@ -20,6 +20,12 @@ pub enum Action {
     /// Read again what the lane owes; stop where the lane's version changes, or where a batch is full. Rows in `spent`
     /// are rejected ones whose dead letters are out.
     ReadDebt { batch: BatchId, partition: TopicPartition, range: OffsetRange, by: Pins, spent: Vec<Offset> },
+    /// Show the shard's whole ledger to an [`Account`](crate::Account) of these ranges. Whenever it is read: what is
+    /// asked for can no longer change.
+    ReadLedger { command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges> },
+    /// For people: what came of a repair. The offsets that are read again, those of other lanes' rows included; or why
+    /// nothing is sent.
+    Repaired { lane: LaneId, run: Revision, outcome: Result<u64, Reason> },
     /// Prepared and never to be decided.
     Abort { lane: LaneId, prepared: Prepared },
     /// Drop the lane's open rows: it owes them now.

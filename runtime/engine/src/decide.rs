@@ -31,7 +31,7 @@ impl Engine {
             return;
         }
         let since_ms = self.now_ms.saturating_sub(self.decided_at_ms);
-        let has_news = !self.published.is_empty() || self.revisions.has_unwritten();
+        let has_news = self.may_take_publications() || self.revisions.has_unwritten();
         let has_work = has_news || !self.agenda.waiting.is_empty();
         let tick = since_ms >= self.settings.tick_ms || self.draining;
         let floors_alone = since_ms >= self.settings.floor_ms && !has_work;

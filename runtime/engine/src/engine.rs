@@ -4,6 +4,7 @@ use crate::{
     decide::Deciding,
     lane::{Lane, Rows, Stage},
     lanes::Lanes,
+    repair::Inquiry,
     revision::Revisions,
 };
 use outflow_api::{
@@ -31,6 +32,8 @@ pub struct Engine {
     pub(crate) published: VecDeque<Publication>,
     /// Lanes whose record has to share the transaction that moves the mark of what is applied.
     pub(crate) commanded: BTreeSet<LaneId>,
+    /// The repair that is to be taken next.
+    pub(crate) inquiry: Option<Inquiry>,
     pub(crate) deciding: Option<Deciding>,
     pub(crate) decided_at_ms: u64,
     pub(crate) outlived_at_ms: u64,
@@ -50,7 +53,7 @@ pub(crate) struct Cursor {
 }
 
 /// Where a lane stands, for people.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LaneView {
     pub feed: FeedId,
     pub open_rows: u64,
@@ -88,6 +91,7 @@ impl Engine {
             Event::Revealed { batch, outcome } => self.revealed(batch, outcome, out),
             Event::RevealStalled { batch, reason } => self.reveal_stalled(batch, reason, out),
             Event::Published(publication) => self.publish(publication),
+            Event::LedgerRead { command, account } => self.ledger_read(command, account),
             Event::TracksAdded(starts) => self.tracks_added(&starts, out),
             Event::FeedRetired(feed) => self.retire(feed),
             Event::Pressure { bytes } => self.relieve(bytes, out),

@@ -1,6 +1,6 @@
-use crate::FlushLimits;
+use crate::{Account, FlushLimits};
 use bytes::Bytes;
-use outflow_api::{BatchId, FeedId, LaneId, Offset, OffsetRange, Ranges, Revision, TopicPartition, Track};
+use outflow_api::{Applied, BatchId, FeedId, LaneId, Offset, OffsetRange, Ranges, Revision, TopicPartition, Track};
 use std::collections::BTreeMap;
 
 /// What happened. Events of one shard are handled one after the other, each with the time at which it arrived.
@@ -42,6 +42,11 @@ pub enum Event {
     },
     /// The next revision of the config log. It takes effect at offsets that the engine chooses and journals (P19).
     Published(Publication),
+    /// Answer to `Action::ReadLedger`.
+    LedgerRead {
+        command: Applied,
+        account: Result<Account, Reason>,
+    },
     /// Partitions that are new to these feeds, from the given offsets on. A new partition is new to every feed that the
     /// revision taken last has, or a later one that is published: its rows may still be routed by each of them.
     TracksAdded(BTreeMap<Track, Offset>),
@@ -87,6 +92,11 @@ pub enum Act {
     },
     /// These offsets once more, routed by that revision.
     Replay {
+        by: Revision,
+        ranges: BTreeMap<TopicPartition, Ranges>,
+    },
+    /// Those of these offsets that the lane has missed, as its ledger shows, routed by that revision.
+    Repair {
         by: Revision,
         ranges: BTreeMap<TopicPartition, Ranges>,
     },

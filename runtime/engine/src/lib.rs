@@ -18,9 +18,12 @@
 //! | `settle` | what a transaction's answer changes |
 //! | `reveal` | what a destination's answer changes |
 //! | `publish` | what the config log brings: definitions and commands |
+//! | `repair` | what a lane has missed, and where to ask for it |
+//! | `account` | what a ledger says of one lane |
 //! | `revision` | which definitions hold from which offset |
 //! | `recover` | from the journal to a running engine |
 
+mod account;
 mod action;
 mod agenda;
 mod debt;
@@ -32,12 +35,14 @@ mod lane;
 mod lanes;
 mod publish;
 mod recover;
+mod repair;
 mod reveal;
 mod revision;
 mod seal;
 mod settings;
 mod settle;
 
+pub use account::Account;
 pub use action::{Action, BatchSpec, Decision, Letters, Stop};
 pub use engine::{Engine, LaneView};
 pub use event::{Act, Command, DebtRead, Event, Journaled, PreparedBatch, Publication, Reason, Revealed, Taken};

@@ -43,6 +43,11 @@ impl Engine {
                 if is_full && !self.commanded.contains(&command.lane) {
                     return self.published.push_front(publication);
                 }
+                if let Act::Repair { ranges, .. } = &command.act
+                    && !self.knows_missing(command, ranges, out)
+                {
+                    return self.published.push_front(publication);
+                }
                 self.obey(revision, command, out);
                 bytes += size(self, &command.lane);
                 self.revisions.applied.commands += 1;
@@ -56,6 +61,7 @@ impl Engine {
         match act {
             Act::History { from } => self.owe_history(revision, id, feed, from),
             Act::Replay { by, ranges } => self.owe_replay(revision, (id, feed), *by, ranges),
+            Act::Repair { by, .. } => self.repair(revision, (id, feed), *by, out),
             Act::Mend => self.mend(revision, id, out),
             Act::Pause => {
                 self.lanes.or_new(id, || Lane::new(feed));
@@ -105,7 +111,7 @@ impl Engine {
         self.owe_run((id, feed), (revision, by), read);
     }
 
-    fn owe_run(
+    pub(crate) fn owe_run(
         &mut self,
         (lane, feed): (LaneId, FeedId),
         (id, by): (Revision, Revision),

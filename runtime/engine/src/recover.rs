@@ -34,6 +34,7 @@ impl Engine {
             revisions: Revisions::recovered(revisions, applied),
             published: VecDeque::new(),
             commanded: BTreeSet::new(),
+            inquiry: None,
             deciding: None,
             decided_at_ms: now_ms,
             outlived_at_ms: now_ms,

@@ -34,8 +34,8 @@ impl Engine {
                 let pending = lane.record.pending.clone().expect("it is being revealed");
                 let rows = Rows::of(&pending);
                 lane.owe_again(rows, &pending.covers);
-                lane.spend(rows, pending.rejected);
-                self.close(id, LedgerEvent::Lost);
+                lane.spend(rows, pending.rejected.clone());
+                self.close(id, LedgerEvent::Lost { spent: pending.rejected });
             }
             Revealed::RowsDiffer => {
                 let hint =

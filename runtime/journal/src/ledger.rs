@@ -1,10 +1,11 @@
 use crate::{
     KeyValue,
-    key::{hex, unreadable},
+    key::{Key, hex, unreadable},
     value::{read, read_batch, write_batch},
     wire::{Read, Reader, Writer},
 };
-use outflow_api::{Fault, LedgerEvent, LedgerRow, Revision};
+use outflow_api::{BatchId, Fault, Generation, Incarnation, LaneId, LedgerEvent, LedgerRow, Revision, Shard};
+use std::collections::BTreeMap;
 
 const VERSION: u8 = 1;
 
@@ -13,12 +14,16 @@ const REVEALED: u8 = 1;
 const LOST: u8 = 2;
 const ABANDONED: u8 = 3;
 const SKIPPED: u8 = 4;
+const BEGAN: u8 = 5;
+/// As 2, with the rows whose dead letters are out.
+const LOST_BUT: u8 = 6;
 
 pub fn encode_ledger(row: &LedgerRow) -> KeyValue {
     let mut key = Writer::default();
     write_batch(&mut key, row.batch);
     let mut out = Writer::version(VERSION);
     match &row.event {
+        LedgerEvent::Began => out.byte(BEGAN),
         LedgerEvent::Decided { covers, version, run, rows, rejected, rows_hash } => {
             out.byte(DECIDED);
             out.map(covers, |out, range| out.range(*range));
@@ -29,7 +34,11 @@ pub fn encode_ledger(row: &LedgerRow) -> KeyValue {
             out.fixed(&rows_hash.to_be_bytes());
         }
         LedgerEvent::Revealed => out.byte(REVEALED),
-        LedgerEvent::Lost => out.byte(LOST),
+        LedgerEvent::Lost { spent } if spent.is_empty() => out.byte(LOST),
+        LedgerEvent::Lost { spent } => {
+            out.byte(LOST_BUT);
+            out.map(spent, |out, offsets| out.offsets(offsets));
+        }
         LedgerEvent::Abandoned => out.byte(ABANDONED),
         LedgerEvent::Skipped { run, covers } => {
             out.byte(SKIPPED);
@@ -38,6 +47,20 @@ pub fn encode_ledger(row: &LedgerRow) -> KeyValue {
         }
     }
     KeyValue { key: key.0, value: Some(out.0) }
+}
+
+/// The first row of the ledger of a journal that begins with this generation.
+pub fn ledger_began(incarnation: Incarnation, shard: Shard, generation: Generation) -> KeyValue {
+    let batch = BatchId { incarnation, shard, generation, lane: LaneId(0), seq: 0 };
+    encode_ledger(&LedgerRow { batch, event: LedgerEvent::Began })
+}
+
+/// Of a ledger that has the owners' barriers between its rows: those say nothing.
+pub fn decode_ledger_record(key: &[u8], value: Option<&[u8]>) -> Result<Option<LedgerRow>, Fault> {
+    match Key::decode(key) {
+        Ok(Key::Barrier) => Ok(None),
+        _ => decode_ledger(key, value.unwrap_or_default()).map(Some),
+    }
 }
 
 pub fn decode_ledger(key: &[u8], value: &[u8]) -> Result<LedgerRow, Fault> {
@@ -64,9 +87,11 @@ fn read_event(input: &mut Reader<'_>) -> Read<LedgerEvent> {
             rows_hash: u64::from_be_bytes(input.fixed()?),
         },
         REVEALED => LedgerEvent::Revealed,
-        LOST => LedgerEvent::Lost,
+        LOST => LedgerEvent::Lost { spent: BTreeMap::new() },
+        LOST_BUT => LedgerEvent::Lost { spent: input.map(Reader::offsets)? },
+        BEGAN => LedgerEvent::Began,
         ABANDONED => LedgerEvent::Abandoned,
         SKIPPED => LedgerEvent::Skipped { run: read_run(input)?, covers: input.map(Reader::range)? },
-        other => return Err(format!("event {other}, known are {DECIDED} to {SKIPPED}")),
+        other => return Err(format!("event {other}, known are {DECIDED} to {LOST_BUT}")),
     })
 }

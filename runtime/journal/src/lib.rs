@@ -15,7 +15,8 @@
 //!
 //! # Ledger: append-only
 //!
-//! Key: the batch id's fields at fixed width; value: what happened to it.
+//! Key: the batch id's fields at fixed width; value: what happened to it. The first row names the journal whose
+//! decisions follow: where it is missing, others are missing.
 //!
 //! # Config log
 //!
@@ -35,7 +36,7 @@ mod transaction;
 mod value;
 mod wire;
 
-pub use ledger::{decode_ledger, encode_ledger};
+pub use ledger::{decode_ledger, decode_ledger_record, encode_ledger, ledger_began};
 pub use replay::Replay;
 pub use transaction::{
     ENTRY_BYTES_MAX, KeyValue, LANES_MAX, TRANSACTION_BYTES_MAX, barrier, check, encode, incarnation,

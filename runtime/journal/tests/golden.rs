@@ -14,7 +14,7 @@ use outflow_journal::{KeyValue, Replay, barrier, decode_ledger, encode, encode_l
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 /// Names of records with the versions that were released.
-const RELEASED: [(&str, u8); 13] = [
+const RELEASED: [(&str, u8); 15] = [
     ("lane", 2),
     ("lane-live", 2),
     ("lane-tombstone", 1),
@@ -25,7 +25,9 @@ const RELEASED: [(&str, u8); 13] = [
     ("barrier", 1),
     ("ledger-decided", 1),
     ("ledger-revealed", 1),
+    ("ledger-began", 1),
     ("ledger-lost", 1),
+    ("ledger-lost-but", 1),
     ("ledger-abandoned", 1),
     ("ledger-skipped", 1),
 ];
@@ -130,6 +132,10 @@ fn row(event: LedgerEvent) -> LedgerRow {
     LedgerRow { batch: batch(), event }
 }
 
+fn lost_but() -> LedgerEvent {
+    LedgerEvent::Lost { spent: BTreeMap::from([(at(1, 0), vec![Offset(1_001), Offset(1_999)])]) }
+}
+
 fn decided() -> LedgerRow {
     row(LedgerEvent::Decided {
         covers: covers(),
@@ -155,7 +161,9 @@ fn written(name: &str) -> KeyValue {
         "barrier" => return barrier(77),
         "ledger-decided" => return encode_ledger(&decided()),
         "ledger-revealed" => return encode_ledger(&row(LedgerEvent::Revealed)),
-        "ledger-lost" => return encode_ledger(&row(LedgerEvent::Lost)),
+        "ledger-began" => return encode_ledger(&row(LedgerEvent::Began)),
+        "ledger-lost" => return encode_ledger(&row(LedgerEvent::Lost { spent: BTreeMap::new() })),
+        "ledger-lost-but" => return encode_ledger(&row(lost_but())),
         "ledger-abandoned" => return encode_ledger(&row(LedgerEvent::Abandoned)),
         "ledger-skipped" => {
             return encode_ledger(&row(LedgerEvent::Skipped { run: Some(Revision(11)), covers: covers() }));
@@ -219,7 +227,9 @@ fn assert_means(name: &str, version: u8, record: &KeyValue) {
         "barrier" => assert_eq!(replayed(record).generation, Generation(12)),
         "ledger-decided" => assert_eq!(ledger(record), decided()),
         "ledger-revealed" => assert_eq!(ledger(record), row(LedgerEvent::Revealed)),
-        "ledger-lost" => assert_eq!(ledger(record), row(LedgerEvent::Lost)),
+        "ledger-began" => assert_eq!(ledger(record), row(LedgerEvent::Began)),
+        "ledger-lost" => assert_eq!(ledger(record), row(LedgerEvent::Lost { spent: BTreeMap::new() })),
+        "ledger-lost-but" => assert_eq!(ledger(record), row(lost_but())),
         "ledger-abandoned" => assert_eq!(ledger(record), row(LedgerEvent::Abandoned)),
         "ledger-skipped" => {
             assert_eq!(ledger(record), row(LedgerEvent::Skipped { run: Some(Revision(11)), covers: covers() }))

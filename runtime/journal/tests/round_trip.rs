@@ -112,8 +112,9 @@ fn event() -> impl Strategy<Value = LedgerEvent> {
     );
     let skipped = (option::of(1u64..), per_partition(range()))
         .prop_map(|(run, covers)| LedgerEvent::Skipped { run: run.map(Revision), covers });
-    let others = [LedgerEvent::Revealed, LedgerEvent::Lost, LedgerEvent::Abandoned];
-    prop_oneof![decided, skipped, proptest::sample::select(others.to_vec())]
+    let lost = per_partition(vec(offset(), 0..4)).prop_map(|spent| LedgerEvent::Lost { spent });
+    let others = [LedgerEvent::Began, LedgerEvent::Revealed, LedgerEvent::Abandoned];
+    prop_oneof![decided, skipped, lost, proptest::sample::select(others.to_vec())]
 }
 
 fn replay(records: &[KeyValue]) -> Result<Replay, outflow_api::Fault> {

@@ -3,6 +3,7 @@ use crate::{
     config_log::KafkaConfigLog,
     examine,
     journal::KafkaJournal,
+    ledger::KafkaLedger,
     membership::KafkaMembership,
     prepare,
     recovery::Reader,
@@ -11,8 +12,8 @@ use crate::{
     topics::{LIMIT, Topics},
 };
 use outflow_api::{
-    Cluster, ConfigLog, Fault, Finding, Generation, Journal, Membership, Offset, Recovered, Retention, Shard, Source,
-    TopicInfo, TopicPartition,
+    Cluster, ConfigLog, Fault, Finding, Generation, Journal, Ledger, Membership, Offset, Recovered, Retention, Shard,
+    Source, TopicInfo, TopicPartition,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -68,6 +69,10 @@ impl Cluster for KafkaCluster {
         let (replay, bytes) = Reader::new(&self.settings)?.read_to(journal, shard, bounds.next)?;
         // A barrier may be all that there is.
         Ok(replay.incarnation().map(|_| replay.finish(Generation(0), bytes)))
+    }
+
+    fn ledger(&self, shard: Shard) -> Result<Box<dyn Ledger>, Fault> {
+        Ok(Box::new(KafkaLedger::new(Arc::clone(&self.settings), Arc::clone(&self.topics), shard)))
     }
 
     fn membership(&self) -> Result<Box<dyn Membership>, Fault> {

@@ -106,6 +106,11 @@ pub(crate) fn barrier_unseen(topic: &str, shard: Shard) -> Fault {
     Fault::halt("journal-barrier-unseen", hint)
 }
 
+pub(crate) fn ledger_silent(topic: &str, shard: Shard) -> Fault {
+    let hint = format!("ledger {topic}, partition {}: no record came for too long before its end", shard.0);
+    Fault::retry("ledger-silent", hint)
+}
+
 /// Whether the barrier was written does not matter: the revision behind it was not sent.
 pub(crate) fn config_unmarked(topic: &str) -> Fault {
     let hint =

@@ -5,7 +5,7 @@ use crate::{
     recovery::Reader,
     topics::{Settled, Topics},
 };
-use outflow_api::{AppendOutcome, Fault, Incarnation, Journal, Recovered, Shard, Transaction};
+use outflow_api::{AppendOutcome, Fault, Generation, Incarnation, Journal, Recovered, Shard, Transaction};
 use outflow_journal::{KeyValue, Replay};
 use rdkafka::{
     error::KafkaError,
@@ -59,7 +59,7 @@ impl KafkaJournal {
         self.write_barrier(&producer, nonce)?;
         self.wait_until_settled(&Transaction::default())?;
         let (mut replay, generation, bytes) = reader.read(journal, self.shard, nonce)?;
-        self.ensure_incarnation(&producer, &mut replay, generation.0)?;
+        self.ensure_incarnation(&producer, &mut replay, generation)?;
         self.producer = Some(producer);
         Ok(replay.finish(generation, bytes))
     }
@@ -78,15 +78,24 @@ impl KafkaJournal {
         })
     }
 
-    fn ensure_incarnation(&self, producer: &ShardProducer, replay: &mut Replay, offset: u64) -> Result<(), Fault> {
+    /// With the first row of the ledger: from here on it has every decision.
+    fn ensure_incarnation(
+        &self,
+        producer: &ShardProducer,
+        replay: &mut Replay,
+        generation: Generation,
+    ) -> Result<(), Fault> {
         if replay.incarnation().is_some() {
             return Ok(());
         }
-        let drawn = outflow_journal::incarnation(Incarnation(random() as u64));
+        let incarnation = Incarnation(random() as u64);
+        let drawn = outflow_journal::incarnation(incarnation);
+        let began = outflow_journal::ledger_began(incarnation, self.shard, generation);
         self.write(producer, "writing the incarnation", |producer| {
-            append::send(producer, self.record(&self.settings.journal_topic, &drawn))
+            append::send(producer, self.record(&self.settings.journal_topic, &drawn))?;
+            append::send(producer, self.record(&self.settings.ledger_topic, &began))
         })?;
-        replay.apply(&drawn.key, drawn.value.as_deref(), offset.cast_signed())
+        replay.apply(&drawn.key, drawn.value.as_deref(), generation.0.cast_signed())
     }
 
     fn write(

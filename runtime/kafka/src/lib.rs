@@ -10,6 +10,7 @@ mod config_reader;
 mod examine;
 mod fault;
 mod journal;
+mod ledger;
 mod letters;
 mod log;
 mod membership;

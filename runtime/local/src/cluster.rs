@@ -2,15 +2,15 @@ use crate::{
     LocalJournal, LocalSource, LocalTopic,
     config_log::LocalConfigLog,
     disk::{create_folder, lock, open, replace},
-    ledger,
+    ledger::LedgerReader,
     membership::{LocalMembership, holder, in_use},
     partition::PartitionLog,
     pulse::Pulse,
     topic::{self, check_name, topic_folder},
 };
 use outflow_api::{
-    Blame, Cluster, ConfigLog, Fault, Finding, Journal, LedgerRow, Membership, Offset, Recovered, Shard, Source,
-    TopicId, TopicInfo, TopicPartition, Verdict,
+    Blame, Cluster, ConfigLog, Fault, Finding, Journal, Ledger, Membership, Offset, Recovered, Shard, Source, TopicId,
+    TopicInfo, TopicPartition, Verdict,
 };
 use std::{
     collections::HashMap,
@@ -76,12 +76,6 @@ impl LocalCluster {
     pub fn topic(&self, name: &str) -> Result<LocalTopic, Fault> {
         let info = topic::read_info(&self.shared.root, name)?.ok_or_else(|| topic::missing(name))?;
         Ok(LocalTopic::new(&self.shared, info))
-    }
-
-    /// Every row of a shard's ledger, oldest first; those of the last moment may follow a little later.
-    pub fn ledger(&self, shard: Shard, each: impl FnMut(LedgerRow)) -> Result<(), Fault> {
-        self.shared.check_shard(shard)?;
-        ledger::read(&self.shared.journal_folder(shard).join("ledger.log"), each)
     }
 }
 
@@ -185,6 +179,11 @@ impl Cluster for LocalCluster {
     fn peek(&self, shard: Shard) -> Result<Option<Recovered>, Fault> {
         self.shared.check_shard(shard)?;
         LocalJournal::new(Arc::clone(&self.shared), shard).peek()
+    }
+
+    fn ledger(&self, shard: Shard) -> Result<Box<dyn Ledger>, Fault> {
+        self.shared.check_shard(shard)?;
+        Ok(Box::new(LedgerReader(self.shared.journal_folder(shard).join("ledger.log"))))
     }
 
     fn membership(&self) -> Result<Box<dyn Membership>, Fault> {

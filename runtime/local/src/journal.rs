@@ -8,7 +8,7 @@ use crate::{
     record::Decision,
 };
 use outflow_api::{AppendOutcome, Fault, Generation, Incarnation, Journal, Recovered, Shard, Transaction};
-use outflow_journal::{Replay, barrier, check, encode, encode_ledger, incarnation};
+use outflow_journal::{Replay, barrier, check, encode, encode_ledger, incarnation, ledger_began};
 use std::{
     fs::{self, File},
     os::unix::fs::{FileExt, MetadataExt},
@@ -114,7 +114,14 @@ impl LocalJournal {
         }
         let new_head = Head { sequence, ledger_bytes: ledger.bytes() };
         let (log, new_bytes) = log::replace(&self.path(), new_head, &live)?;
-        let recovered = known.finish(Generation(sequence), bytes + ledger_read);
+        let generation = Generation(sequence);
+        if ledger.bytes() == 0 {
+            // Nothing was ever decided. A power loss must not take this row alone: decisions behind it are copied out
+            // again, and this one is nobody's.
+            ledger.append(sequence, &[ledger_began(incarnation_now, self.shard, generation)])?;
+            ledger.sync()?;
+        }
+        let recovered = known.finish(generation, bytes + ledger_read);
         Ok((Owned { log, bytes: new_bytes, sequence, incarnation: incarnation_now, live, ledger }, recovered))
     }
 

@@ -71,22 +71,46 @@ impl Ledger {
     }
 }
 
+/// For whoever wants to know; its owner may be writing.
+pub(crate) struct LedgerReader(pub PathBuf);
+
+impl outflow_api::Ledger for LedgerReader {
+    fn read(&mut self, each: &mut dyn FnMut(LedgerRow)) -> Result<(), Fault> {
+        read(&self.0, each)
+    }
+}
+
 /// Every whole row, in the order of the decisions.
-pub(crate) fn read(path: &Path, mut each: impl FnMut(LedgerRow)) -> Result<(), Fault> {
+fn read(path: &Path, each: &mut dyn FnMut(LedgerRow)) -> Result<(), Fault> {
     if !path.exists() {
         return Ok(());
     }
     let file = File::open(path).map_err(failed("open", path))?;
     let bytes = file.metadata().map_err(failed("look at", path))?.len();
     let (mut position, mut payload) = (0, Vec::new());
-    while let Found::Frame { next, .. } =
-        frame::read(&file, position, bytes, &mut payload).map_err(failed("read", path))?
-    {
-        let (_, rows) = take(&payload).ok_or_else(|| damaged(path, position, "rows of an unknown version"))?;
-        for KeyValue { key, value } in rows {
-            each(decode_ledger(&key, &value.unwrap_or_default())?);
+    loop {
+        match frame::read(&file, position, bytes, &mut payload).map_err(failed("read", path))? {
+            Found::End => return Ok(()),
+            // The end is being written at this moment, or is torn; in the middle nothing may be missing.
+            Found::Broken => {
+                let later = frame::damage(&file, position, bytes).map_err(failed("read", path))?;
+                return match later {
+                    Some(_) => Err(damaged(path, position, "rows that are not as they were written")),
+                    None => Ok(()),
+                };
+            }
+            Found::Frame { next, .. } => {
+                take_each(path, position, &payload, each)?;
+                position = next;
+            }
         }
-        position = next;
+    }
+}
+
+fn take_each(path: &Path, position: u64, payload: &[u8], each: &mut dyn FnMut(LedgerRow)) -> Result<(), Fault> {
+    let (_, rows) = take(payload).ok_or_else(|| damaged(path, position, "rows of an unknown version"))?;
+    for KeyValue { key, value } in rows {
+        each(decode_ledger(&key, &value.unwrap_or_default())?);
     }
     Ok(())
 }

@@ -21,6 +21,7 @@
 //!   syncs it, renames it over the old one and syncs the folder: what it believes is durable, even if the owner
 //!   before it died between write and sync.
 //! - A new file's folder is synced before anything relies on the name.
+//! - The ledger's first row is synced before anything is decided.
 //! - Ledger rows and dead letters are part of the decision's frame and are copied out behind it. The ledger is not
 //!   synced by each decision, but before the frames go that hold its rows; a new owner copies what is missing. Dead
 //!   letters carry the number of their decision; only the last frame's can be missing, and the frame knows from

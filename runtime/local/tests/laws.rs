@@ -1,6 +1,6 @@
 //! The journal's laws, against a folder.
 
-use outflow_api::{Cluster, Journal, LedgerRow, Offset, Shard, SourceEvent, Transaction};
+use outflow_api::{Cluster, Journal, Ledger, Offset, Shard, SourceEvent, Transaction};
 use outflow_conformance::journal::{self, Harness, sample::DEAD_LETTER_TOPIC};
 use outflow_local::LocalCluster;
 use std::{
@@ -52,11 +52,9 @@ impl Harness for Folder {
         true
     }
 
-    fn ledger(&self, shard: Shard) -> Option<Vec<LedgerRow>> {
-        let mut rows = Vec::new();
+    fn ledger(&self, shard: Shard) -> Box<dyn Ledger> {
         let cluster = LocalCluster::open(self.folder.path(), SHARDS).expect("opens");
-        cluster.ledger(shard, |row| rows.push(row)).expect("readable");
-        Some(rows)
+        cluster.ledger(shard).expect("the shard exists")
     }
 
     fn dead_letters(&self, shard: Shard) -> Option<Vec<Vec<u8>>> {

@@ -11,12 +11,13 @@
 //! A law that does not hold panics. Each takes a shard of its own, so they may run at the same time.
 
 pub mod content;
+pub mod ledger;
 pub mod limits;
 pub mod model;
 pub mod owner;
 pub mod sample;
 
-use outflow_api::{AppendOutcome, Journal, LedgerRow, Recovered, Shard, Transaction};
+use outflow_api::{AppendOutcome, Journal, Ledger, LedgerEvent, LedgerRow, Recovered, Shard, Transaction};
 
 pub trait Harness: Sync {
     /// A shard whose journal nobody has ever acquired.
@@ -30,10 +31,8 @@ pub trait Harness: Sync {
         false
     }
 
-    /// All rows of the shard's ledger. `None`: it can't be read here.
-    fn ledger(&self, _shard: Shard) -> Option<Vec<LedgerRow>> {
-        None
-    }
+    /// As another process, which owns nothing, would have it.
+    fn ledger(&self, shard: Shard) -> Box<dyn Ledger>;
 
     /// Values of the dead letters that this shard's decisions sent to [`sample::DEAD_LETTER_TOPIC`]; the laws begin
     /// each value with `<shard>/`. `None`: they can't be read here.
@@ -57,6 +56,9 @@ pub fn laws() -> Vec<Law> {
         ("the_last_value_wins", content::the_last_value_wins),
         ("a_tombstone_forgets", content::a_tombstone_forgets),
         ("idle_lanes_leave_nothing", content::idle_lanes_leave_nothing),
+        ("the_ledger_begins_before_anything_is_decided", ledger::the_ledger_begins_before_anything_is_decided),
+        ("the_ledger_shows_every_decision_at_once", ledger::the_ledger_shows_every_decision_at_once),
+        ("the_ledger_remembers_what_the_journal_forgets", ledger::the_ledger_remembers_what_the_journal_forgets),
         ("ledger_and_dead_letters_come_with_the_decision", content::ledger_and_dead_letters_come_with_the_decision),
         ("each_acquire_raises_the_generation", owner::each_acquire_raises_the_generation),
         ("the_incarnation_is_stable", owner::the_incarnation_is_stable),
@@ -86,6 +88,15 @@ pub fn acquired(harness: &dyn Harness, shard: Shard) -> (Box<dyn Journal>, Recov
 /// What a new owner finds.
 pub fn recovered(harness: &dyn Harness, shard: Shard) -> Recovered {
     acquired(harness, shard).1
+}
+
+/// # Panics
+/// If the ledger cannot be read, or does not begin with the row that says so.
+pub fn ledger(harness: &dyn Harness, shard: Shard) -> Vec<LedgerRow> {
+    let mut rows = Vec::new();
+    harness.ledger(shard).read(&mut |row| rows.push(row)).expect("nothing hinders the reading");
+    assert_eq!(rows.first().map(|row| &row.event), Some(&LedgerEvent::Began), "{rows:?}");
+    rows.split_off(1)
 }
 
 /// # Panics

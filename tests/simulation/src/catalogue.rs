@@ -202,10 +202,11 @@ impl Catalogue {
 
     fn draw_commands(&self, rng: &mut Rng, log: &Log, next: &mut Entry, revision: Revision) {
         for _ in 0..rng.between(1, 4) {
-            let lane = LaneId(rng.index(self.feed_of.len()) as u32);
+            // Some troubles need several commands to one lane.
+            let lane = LaneId(if rng.chance(500) { 1 } else { rng.index(self.feed_of.len()) as u32 });
             let act = self.draw_act(rng, log, revision);
             let by = |act: &Act| match act {
-                Act::Replay { by, .. } => Some(*by),
+                Act::Replay { by, .. } | Act::Repair { by, .. } => Some(*by),
                 Act::History { .. } | Act::Mend => Some(revision),
                 _ => None,
             };
@@ -218,24 +219,34 @@ impl Catalogue {
     }
 
     fn draw_act(&self, rng: &mut Rng, log: &Log, revision: Revision) -> Act {
-        match rng.below(100) {
+        let any = |rng: &mut Rng| Revision(rng.between(1, revision.0));
+        match rng.below(120) {
             0..30 => {
-                let mut ranges: BTreeMap<TopicPartition, Ranges> = BTreeMap::new();
-                for key in log.partitions.keys() {
-                    for _ in 0..rng.below(3) {
-                        let start = rng.between(0, log.end(*key).0 as u64) as i64;
-                        let range = OffsetRange::new(Offset(start), Offset(start + rng.between(1, 12) as i64));
-                        ranges.entry(*key).or_default().insert(range);
-                    }
-                }
-                Act::Replay { by: Revision(rng.between(1, revision.0)), ranges }
+                let longest = if rng.chance(300) { 60 } else { 12 };
+                Act::Replay { by: any(rng), ranges: Catalogue::draw_ranges(rng, log, longest) }
             }
             30..52 => Act::Pause,
             52..80 => Act::Resume,
             80..88 => Act::Mend,
-            88..94 => Act::Skip,
-            _ => Act::Abandon,
+            88..98 => Act::Skip,
+            98..104 => Act::Abandon,
+            _ => {
+                let by = if rng.chance(700) { revision } else { any(rng) };
+                Act::Repair { by, ranges: Catalogue::draw_ranges(rng, log, 60) }
+            }
         }
+    }
+
+    fn draw_ranges(rng: &mut Rng, log: &Log, longest: u64) -> BTreeMap<TopicPartition, Ranges> {
+        let mut ranges: BTreeMap<TopicPartition, Ranges> = BTreeMap::new();
+        for key in log.partitions.keys() {
+            for _ in 0..rng.below(3) {
+                let start = rng.between(0, log.end(*key).0 as u64) as i64;
+                let range = OffsetRange::new(Offset(start), Offset(start + rng.between(1, longest) as i64));
+                ranges.entry(*key).or_default().insert(range);
+            }
+        }
+        ranges
     }
 
     /// Nobody stays paused.

@@ -3,10 +3,11 @@ use crate::{
     fates::{Fate, Fates, Run},
     journal::State,
     log::hash,
+    repairs::Repairs,
 };
 use outflow_api::{
-    BatchId, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange, Pending, Pins, Revision, RevisionRecord,
-    TopicPartition, Track, Transaction,
+    BatchId, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange, Pending, Pins, Ranges, Revision,
+    RevisionRecord, TopicPartition, Track, Transaction,
 };
 use outflow_engine::{Decision, Letters};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Checker {
     pub(crate) fates: Fates,
     batches: BTreeMap<BatchId, Batch>,
+    pub(crate) repairs: Repairs,
     /// Of each journal, all that ever were.
     revisions: BTreeMap<usize, Vec<RevisionRecord>>,
     /// Where the floors of each partition are.
@@ -32,6 +34,7 @@ pub struct DecisionLimits {
 
 struct Batch {
     run: Run,
+    covers: BTreeMap<TopicPartition, OffsetRange>,
     rows: Vec<RowId>,
     letters: BTreeSet<RowId>,
     stage: Stage,
@@ -136,6 +139,7 @@ impl Checker {
             self.check_rejected(record.as_ref())?;
             self.check_record(scene, *id)?;
         }
+        self.repairs.note_owed(scene, transaction);
         self.check_floors(scene)
     }
 
@@ -173,8 +177,8 @@ impl Checker {
                     })?;
                     continue;
                 }
-                LedgerEvent::Skipped { .. } => continue,
-                LedgerEvent::Lost => Fate::Open,
+                LedgerEvent::Skipped { .. } | LedgerEvent::Began => continue,
+                LedgerEvent::Lost { .. } => Fate::Open,
                 LedgerEvent::Abandoned => Fate::Abandoned,
             };
             let batch = batch.ok_or_else(|| format!("{id} is {:?} and was never decided", row.event))?;
@@ -183,6 +187,9 @@ impl Checker {
             }
             must(batch.stage == Stage::Decided, || format!("{id} is {:?} and called {:?}", batch.stage, row.event))?;
             batch.stage = if fate == Fate::Open { Stage::Lost } else { Stage::Abandoned };
+            if fate == Fate::Open {
+                self.repairs.lost(id, &batch.rows);
+            }
             let rows = batch.rows.iter().filter(|row| !batch.letters.contains(row));
             rows.for_each(|row| self.fates.set(batch.run, *row, fate));
         }
@@ -221,7 +228,9 @@ impl Checker {
         must(pending.rows + rejected as u64 == rows.len() as u64, || {
             format!("{id} counts {} rows and {rejected} rejected ones of {}", pending.rows, rows.len())
         })?;
-        self.batches.insert(id, Batch { run, rows, letters, stage: Stage::Decided, expired: false });
+        self.repairs.decided(id, run, &rows)?;
+        let covers = pending.covers.clone();
+        self.batches.insert(id, Batch { run, covers, rows, letters, stage: Stage::Decided, expired: false });
         Ok(())
     }
 
@@ -236,6 +245,7 @@ impl Checker {
                     format!("the dead letter of {row:?} goes out, and it is {fate:?}")
                 })?;
                 batch.letters.insert(row);
+                self.repairs.letter(id.lane, batch.run, row);
                 self.fates.set(batch.run, row, Fate::Letter);
             }
         }
@@ -346,6 +356,22 @@ impl Checker {
     pub fn may_go(&self, id: BatchId) -> Verdict {
         let decided = self.batches.get(&id).is_some_and(|batch| batch.stage == Stage::Decided && !batch.expired);
         must(!decided, || format!("{id} is decided, and its staging is removed"))
+    }
+
+    /// What batches of a shard's lane cover, but for those that were lost.
+    pub(crate) fn covered(&self, journal: usize, lane: LaneId) -> BTreeMap<TopicPartition, Ranges> {
+        let mut covered: BTreeMap<TopicPartition, Ranges> = BTreeMap::new();
+        let own = |key: &TopicPartition| self.journals.get(key).is_none_or(|at| *at == journal);
+        let kept = self.batches.iter().filter(|(id, batch)| id.lane == lane && batch.stage != Stage::Lost);
+        for (key, range) in kept.flat_map(|(_, batch)| &batch.covers).filter(|(key, _)| own(key)) {
+            covered.entry(*key).or_default().insert(*range);
+        }
+        covered
+    }
+
+    /// From now on it cannot say what was delivered.
+    pub fn ledger_trimmed(&mut self, journal: usize) {
+        self.repairs.ledger_trimmed(journal);
     }
 
     pub fn expired(&mut self, id: BatchId) {

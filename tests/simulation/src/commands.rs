@@ -34,7 +34,8 @@ impl Checker {
             let commanded = match row.event {
                 LedgerEvent::Skipped { .. } => has(row.batch.lane, |act| *act == Act::Skip),
                 LedgerEvent::Abandoned => has(row.batch.lane, |act| *act == Act::Abandon),
-                LedgerEvent::Decided { .. } | LedgerEvent::Revealed | LedgerEvent::Lost => true,
+                LedgerEvent::Decided { .. } | LedgerEvent::Revealed | LedgerEvent::Lost { .. } => true,
+                LedgerEvent::Began => false,
             };
             must(commanded, || format!("{} is {:?}, and nobody commanded it", row.batch, row.event))?;
         }
@@ -61,7 +62,7 @@ impl Checker {
         let held = after.and_then(|record| record.parked.as_ref()).is_some_and(|parked| parked.held);
         let skipped = order.undone_by(|act| *act == Act::Skip);
         match act {
-            Act::History { .. } | Act::Replay { .. } if skipped => Ok(()),
+            Act::History { .. } | Act::Replay { .. } | Act::Repair { .. } if skipped => Ok(()),
             Act::History { from } => {
                 let asked = from.iter().filter_map(|(key, from)| {
                     let next = self.start_of(scene.journal, order.revision, *key)?;
@@ -77,8 +78,11 @@ impl Checker {
                     read.remove(OffsetRange::new(position, Offset::OPEN));
                     (*key, read)
                 });
-                self.begin_run(scene, order, (&read.collect(), ranges), *by)
+                self.begin_run(scene, order, (&read.collect(), ranges), *by)?;
+                self.repairs.begin_again(run_of(scene, *lane, order.revision, *by));
+                Ok(())
             }
+            Act::Repair { by, ranges } => self.repair(scene, order, ranges, *by),
             Act::Mend => mended(scene, order),
             Act::Pause => {
                 let undone = order.undone_by(|act| matches!(act, Act::Resume | Act::Mend));
@@ -138,6 +142,38 @@ impl Checker {
         }
     }
 
+    /// Of what was asked for: nothing that the lane has or is to have in another way; and all that was skipped.
+    fn repair(
+        &mut self,
+        scene: &Scene,
+        order: &Order,
+        asked: &BTreeMap<TopicPartition, Ranges>,
+        by: Revision,
+    ) -> Verdict {
+        let lane = order.command.lane;
+        self.repairs.begin(run_of(scene, lane, order.revision, by));
+        let mut least = BTreeMap::new();
+        if !self.repairs.is_trimmed(scene.journal) {
+            let (covered, nothing) = (self.covered(scene.journal, lane), Ranges::default());
+            for (key, asked) in asked {
+                let mut missing = asked.minus(covered.get(key).unwrap_or(&nothing));
+                missing.remove(OffsetRange::new(scene.live_from(scene.before, lane, *key), Offset::OPEN));
+                missing = missing.minus(self.repairs.owed(scene.journal, lane, *key).unwrap_or(&nothing));
+                // By an earlier command of the same transaction.
+                let runs = scene.after.lanes.get(&lane).into_iter().flat_map(|record| &record.runs);
+                let others = runs.filter(|run| run.id != Some(order.revision) || run.by.whose != Some(by));
+                others.filter_map(|run| run.owed.get(key)).for_each(|owed| missing = missing.minus(owed));
+                let rows = missing.as_slice().iter().flat_map(|range| range.start.0..range.next.0).map(Offset);
+                let rows = rows.filter(|offset| !self.repairs.has_letter(lane, (*key, *offset)));
+                let skipped = rows.filter(|offset| self.fates.is_skipped(scene.journal, lane, (*key, *offset)));
+                let mut skipped_ranges = Ranges::default();
+                skipped.for_each(|offset| skipped_ranges.insert(OffsetRange::new(offset, offset.after())));
+                least.insert(*key, skipped_ranges);
+            }
+        }
+        self.begin_run(scene, order, (&least, asked), by)
+    }
+
     /// The ledger says which rows are never delivered.
     fn skip(&mut self, scene: &Scene, transaction: &Transaction, lane: LaneId) -> Verdict {
         let own = transaction.ledger.iter().filter(|row| row.batch.lane == lane);
@@ -152,7 +188,7 @@ impl Checker {
             must(range.next != Offset::OPEN, || format!("{lane:?} skips {range:?}, and all that ever comes"))?;
             for (offset, _) in self.rows_of(scene, (lane, Pins::OWN_OFFSETS), (*key, *range)) {
                 if self.fates.of(Run::Live, (*key, offset)) == Some(Fate::Open) {
-                    self.fates.set(Run::Live, (*key, offset), Fate::Skipped);
+                    self.fates.skip_live(lane, (*key, offset));
                 }
             }
         }
@@ -202,6 +238,10 @@ fn begun(scene: &Scene, lane: LaneId, id: Revision, by: Revision) -> Option<RunR
 
 fn named(scene: &Scene, lane: LaneId, run: &RunRecord) -> Run {
     Run::new((scene.journal, lane), run.id, run.by)
+}
+
+fn run_of(scene: &Scene, lane: LaneId, id: Revision, by: Revision) -> Run {
+    Run::new((scene.journal, lane), Some(id), Pins::to(by))
 }
 
 fn ranges(owed: &BTreeMap<TopicPartition, Ranges>) -> Vec<(TopicPartition, OffsetRange)> {

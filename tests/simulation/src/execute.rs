@@ -10,7 +10,9 @@ use crate::{
 };
 use bytes::Bytes;
 use outflow_api::{BatchId, Offset, OffsetRange, Pending, Pins, Shard, TopicPartition};
-use outflow_engine::{BatchSpec, DebtRead, Decision, Event, Journaled, PreparedBatch, Reason, Revealed, Taken};
+use outflow_engine::{
+    Account, BatchSpec, DebtRead, Decision, Event, Journaled, PreparedBatch, Reason, Revealed, Taken,
+};
 use std::collections::BTreeSet;
 
 /// How one execution goes.
@@ -42,6 +44,14 @@ impl World {
             What::ReadDebt { batch, partition, range, by, spent } => {
                 self.must_be_kept(process, *by, process.engine.is_reading(*batch))?;
                 vec![self.read_debt(process, *batch, (*partition, *range), *by, spent)]
+            }
+            What::ReadLedger { command, lane, ranges } => {
+                if !luck.effect {
+                    return Ok(false);
+                }
+                let mut account = Account::new(*lane, ranges.clone());
+                self.journals[process.journal].ledger().for_each(|row| account.see(row));
+                vec![Answer::bare(Event::LedgerRead { command: *command, account: Ok(account) })]
             }
             What::Abort { prepared } => {
                 if luck.effect {

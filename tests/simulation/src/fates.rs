@@ -40,6 +40,8 @@ pub enum Fate {
 pub struct Fates {
     live: BTreeMap<TopicPartition, Vec<Fate>>,
     runs: BTreeMap<Run, BTreeMap<RowId, Fate>>,
+    /// Whose live row it was.
+    skipped_by: BTreeMap<RowId, LaneId>,
 }
 
 impl Fates {
@@ -67,6 +69,11 @@ impl Fates {
         fates[at] = fate;
     }
 
+    pub fn skip_live(&mut self, lane: LaneId, row: RowId) {
+        self.set(Run::Live, row, Fate::Skipped);
+        self.skipped_by.insert(row, lane);
+    }
+
     /// A run begins, with rows or without.
     pub fn begin(&mut self, run: Run) {
         self.runs.entry(run).or_default();
@@ -80,6 +87,13 @@ impl Fates {
     pub fn last_settled(&self, partition: TopicPartition) -> Option<Offset> {
         let fates = self.live.get(&partition).map_or(&[][..], Vec::as_slice);
         fates.iter().rposition(|fate| *fate != Fate::Open).map(|at| Offset(at as i64))
+    }
+
+    /// Given up before it was decided, by the live stream or by a run of this lane.
+    pub fn is_skipped(&self, journal: usize, lane: LaneId, row: RowId) -> bool {
+        let own = |run: &Run| matches!(run, Run::Of { journal: j, lane: l, .. } if (*j, *l) == (journal, lane));
+        let mut runs = self.runs.iter().filter(|(run, _)| own(run));
+        self.skipped_by.get(&row) == Some(&lane) || runs.any(|(_, rows)| rows.get(&row) == Some(&Fate::Skipped))
     }
 
     /// Of all runs of a shard's lane, what is still open.

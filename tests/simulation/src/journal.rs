@@ -1,6 +1,6 @@
 use outflow_api::{
-    Applied, Generation, Incarnation, LaneId, LaneRecord, Offset, Recovered, Revision, RevisionRecord, Track,
-    Transaction,
+    Applied, BatchId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, Recovered, Revision,
+    RevisionRecord, Shard, Track, Transaction,
 };
 use outflow_engine::Decision;
 use std::collections::BTreeMap;
@@ -22,6 +22,7 @@ pub struct Journal {
     owner: u64,
     /// As a reader sees it.
     seen: State,
+    ledger: Vec<LedgerRow>,
     /// Written, and not to be seen before the same producer's next transaction, whose fate they share: the broker died
     /// between its answer and the markers.
     hidden: Vec<Transaction>,
@@ -49,8 +50,10 @@ impl State {
 }
 
 impl Journal {
-    pub fn new(incarnation: Incarnation) -> Journal {
-        Journal { incarnation, end: 0, owner: 0, seen: State::default(), hidden: Vec::new(), doubtful: None }
+    pub fn new(incarnation: Incarnation, shard: Shard) -> Journal {
+        let batch = BatchId { incarnation, shard, generation: Generation(0), lane: LaneId(0), seq: 0 };
+        let ledger = vec![LedgerRow { batch, event: LedgerEvent::Began }];
+        Journal { incarnation, end: 0, owner: 0, seen: State::default(), ledger, hidden: Vec::new(), doubtful: None }
     }
 
     pub fn is_owned_by(&self, owner: u64) -> bool {
@@ -80,8 +83,13 @@ impl Journal {
 
     fn show(&mut self) {
         for transaction in std::mem::take(&mut self.hidden) {
-            self.seen.apply(&transaction);
+            self.take_in(&transaction);
         }
+    }
+
+    fn take_in(&mut self, transaction: &Transaction) {
+        self.seen.apply(transaction);
+        self.ledger.extend_from_slice(&transaction.ledger);
     }
 
     /// The transaction in doubt is aborted, and all that still waits for a marker of its producer with it.
@@ -98,8 +106,18 @@ impl Journal {
         self.end += 2;
         match hidden {
             true => self.hidden.push(transaction.clone()),
-            false => self.seen.apply(transaction),
+            false => self.take_in(transaction),
         }
+    }
+
+    /// What is decided, seen or not, one event after the other.
+    pub fn ledger(&self) -> impl Iterator<Item = &LedgerRow> {
+        self.ledger.iter().chain(self.hidden.iter().flat_map(|transaction| &transaction.ledger))
+    }
+
+    /// Somebody set a retention, and the oldest rows are gone.
+    pub fn trim_ledger(&mut self, rows: usize) {
+        self.ledger.drain(..rows.min(self.ledger.len()));
     }
 
     /// What is decided, seen or not.

@@ -13,6 +13,7 @@ mod journal;
 mod log;
 mod options;
 mod process;
+mod repairs;
 mod rng;
 pub mod small;
 mod world;

@@ -73,6 +73,8 @@ pub struct Faults {
     pub pressure: u64,
     pub resume: u64,
     pub jump: u64,
+    /// The oldest rows of a ledger go.
+    pub trim: u64,
     pub hole: u64,
     pub misfit: u64,
     pub refuse_row: u64,
@@ -111,6 +113,7 @@ impl Options {
             pressure: rate(20),
             resume: rate(20),
             jump: rate(10),
+            trim: rate(3),
             hole: rate(250),
             misfit: rate(250),
             refuse_row: rate(150),

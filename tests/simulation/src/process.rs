@@ -3,7 +3,8 @@ use crate::{
     catalogue::{LIVE, SCHEDULED},
 };
 use outflow_api::{
-    BatchId, FeedId, Generation, LaneId, Offset, OffsetRange, Pending, Pins, Prepared, Revision, TopicPartition, Track,
+    Applied, BatchId, FeedId, Generation, LaneId, Offset, OffsetRange, Pending, Pins, Prepared, Ranges, Revision,
+    TopicPartition, Track,
 };
 use outflow_engine::{Action, BatchSpec, Decision, Engine, Event, FlushLimits, Stop, Taken};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,7 @@ pub enum What {
     Append(Decision),
     Reveal { pending: Pending, read_rows: bool },
     ReadDebt { batch: BatchId, partition: TopicPartition, range: OffsetRange, by: Pins, spent: Offsets },
+    ReadLedger { command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges> },
     Abort { prepared: Prepared },
     Sweep { below: Generation, keep: Vec<BatchId> },
 }
@@ -64,6 +66,11 @@ pub struct Answer {
 impl Answer {
     pub fn bare(event: Event) -> Answer {
         Answer { event, rows: Vec::new(), spent: Offsets::new() }
+    }
+
+    pub fn may_echo(&self) -> bool {
+        use Event::{DebtRead, LedgerRead, Prepared, Revealed};
+        matches!(self.event, Prepared(_) | DebtRead(_) | Revealed { .. } | LedgerRead { .. })
     }
 }
 
@@ -146,6 +153,8 @@ impl Process {
                     let spent = if spent.is_empty() { Offsets::new() } else { Offsets::from([(partition, spent)]) };
                     What::ReadDebt { batch, partition, range, by, spent }
                 }
+                Action::ReadLedger { command, lane, ranges } => What::ReadLedger { command, lane, ranges },
+                Action::Repaired { .. } => continue,
                 Action::Abort { prepared, .. } => What::Abort { prepared },
                 Action::Sweep { below, keep } => {
                     What::Sweep { below, keep: keep.into_iter().map(|prepared| prepared.id).collect() }

@@ -71,7 +71,7 @@ impl World {
             now_ms: 0,
             log: Log::default(),
             catalogue,
-            journals: names.iter().map(|(incarnation, _)| Journal::new(*incarnation)).collect(),
+            journals: names.iter().map(|(incarnation, shard)| Journal::new(*incarnation, *shard)).collect(),
             names,
             destinations: kinds.into_iter().map(Destination::new).collect(),
             checker: Checker::new(limits),
@@ -264,6 +264,10 @@ impl World {
             let lane = LaneId(self.rng.index(self.destinations.len()) as u32);
             self.tell(journal, Event::Resume(lane));
         }
+        if self.rng.chance(faults.trim) {
+            self.journals[journal].trim_ledger(self.rng.between(1, 20) as usize);
+            self.checker.ledger_trimmed(journal);
+        }
         if self.rng.chance(faults.jump) {
             self.now_ms += self.rng.below(5_000);
         }
@@ -425,10 +429,8 @@ impl World {
     fn answer(&mut self, process: &mut Process) -> Result<(), String> {
         let at = self.rng.index(process.answers.len());
         let answer = process.answers.swap_remove(at);
-        let may_echo = matches!(answer.event, Event::Prepared(_) | Event::DebtRead(_) | Event::Revealed { .. });
-        if may_echo && self.rng.chance(self.faults().echo) {
-            process.answers.push(answer.clone());
-        }
+        let echo = Some(&answer).filter(|answer| answer.may_echo() && self.rng.chance(self.faults().echo));
+        process.answers.extend(echo.cloned());
         self.hear(process, answer)
     }
 

@@ -1,7 +1,7 @@
 //! The simulator's journal keeps the laws that Kafka and the local folder keep: what the simulator proves of the engine
 //! rests on it.
 
-use outflow_api::{AppendOutcome, Fault, Incarnation, Journal, Recovered, Shard, Transaction};
+use outflow_api::{AppendOutcome, Fault, Incarnation, Journal, Ledger, LedgerRow, Recovered, Shard, Transaction};
 use outflow_conformance::journal::{Harness, laws};
 use outflow_simulation::Journal as Simulated;
 use std::{
@@ -53,6 +53,15 @@ impl Journal for Held {
     }
 }
 
+struct Seen(Arc<Mutex<Simulated>>);
+
+impl Ledger for Seen {
+    fn read(&mut self, each: &mut dyn FnMut(LedgerRow)) -> Result<(), Fault> {
+        locked(&self.0).ledger().cloned().for_each(each);
+        Ok(())
+    }
+}
+
 impl Harness for InMemory {
     fn fresh_shard(&self) -> Shard {
         Shard(self.shards.fetch_add(1, Ordering::Relaxed))
@@ -60,9 +69,14 @@ impl Harness for InMemory {
 
     fn journal(&self, shard: Shard) -> Box<dyn Journal> {
         let mut journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || Arc::new(Mutex::new(Simulated::new(Incarnation(u64::from(shard.0) + 1))));
+        let fresh = || Arc::new(Mutex::new(Simulated::new(Incarnation(u64::from(shard.0) + 1), shard)));
         let journal = Arc::clone(journals.entry(shard).or_insert_with(fresh));
         Box::new(Held { journal, owners: Arc::clone(&self.owners), owner: 0 })
+    }
+
+    fn ledger(&self, shard: Shard) -> Box<dyn Ledger> {
+        let journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
+        Box::new(Seen(Arc::clone(journals.get(&shard).expect("somebody acquired it"))))
     }
 }
 

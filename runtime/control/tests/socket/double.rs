@@ -41,6 +41,7 @@ fn merchant() -> Merchant {
         open_rows: 0,
         runs: 0,
         pending: false,
+        repair: None,
         partitions: Vec::new(),
     };
     Merchant { merchant: "1001".into(), deliveries: vec![delivery] }
@@ -70,6 +71,6 @@ impl Steering for Double {
         }
         let id = request.id.clone().unwrap_or_default();
         self.note(|asked| asked.requests.push((merchant.to_owned(), request)));
-        Ok(Accepted { id, revision: 9, lanes: vec![7], repeated: false })
+        Ok(Accepted { id, revision: 9, lanes: vec![7], repeated: false, missing: None })
     }
 }

@@ -41,7 +41,7 @@ pub enum Asked {
     Skip(Acting),
     /// Give up the decided batch that cannot be made visible.
     Abandon(Acting),
-    /// Deliver once more; rows that are there already are there twice.
+    /// Deliver what is missing (`repair`), or all once more (`again`: rows that are there already are there twice).
     Replay {
         #[command(flatten)]
         acting: Acting,

@@ -1,6 +1,6 @@
 //! Answers for people.
 
-use outflow_control::{Accepted, Delivery, Detail, Merchant, Page};
+use outflow_control::{Accepted, Delivery, Detail, Merchant, Page, Repair};
 use serde_json::Value;
 
 const HEAD: [&str; 9] = ["MERCHANT", "CONNECTOR", "LANE", "STATE", "OWED", "LAG", "KEPT FOR", "EVERY", "WHERE"];
@@ -23,6 +23,14 @@ pub fn detail(detail: &Detail) -> String {
             text += &value
                 .as_ref()
                 .map_or_else(String::new, |value| format!("lane {}: {what}: {}\n", one.lane, plain(value)));
+        }
+        if let Some(Repair { run, records, refused }) = &one.repair {
+            let found = match (refused, records) {
+                (Some(why), _) => format!("refused, nothing is sent: {}", plain(why)),
+                (None, 0) => "nothing was missing".to_owned(),
+                (None, records) => format!("{records} records are read for what was missing"),
+            };
+            text += &format!("lane {}: repair {run}: {found}\n", one.lane);
         }
         if one.runs > 0 || one.open_rows > 0 || one.pending {
             let pending = if one.pending { ", a decided batch waits to become visible" } else { "" };
@@ -88,7 +96,14 @@ pub fn accepted(accepted: &Accepted) -> String {
     }
     let lanes: Vec<String> = accepted.lanes.iter().map(u32::to_string).collect();
     let Accepted { id, revision, .. } = accepted;
-    format!("taken as revision {revision}, of lane {} (id {})\n", lanes.join(", "), plain(id))
+    let missing = match accepted.missing {
+        None => String::new(),
+        Some(0) => "by the ledger nothing is missing so far\n".to_owned(),
+        Some(records) => {
+            format!("up to {records} records are read for what is missing; `show` tells what came of it\n")
+        }
+    };
+    format!("taken as revision {revision}, of lane {} (id {})\n{missing}", lanes.join(", "), plain(id))
 }
 
 pub fn lag(lag: &Value) -> String {

@@ -88,6 +88,7 @@ fn delivery(catalogue: &Catalogue, standings: &Standings, lane: LaneId) -> Optio
         open_rows: standing.open_rows,
         runs: standing.runs,
         pending: standing.pending,
+        repair: standing.repair,
         partitions: Vec::new(),
     })
 }

@@ -1,5 +1,6 @@
 use outflow_api::TopicPartition;
-use outflow_driver::{LaneState, Stay, Undelivered, oldest};
+use outflow_control::Repair;
+use outflow_driver::{LaneState, Repaired, Stay, Undelivered, oldest};
 use std::collections::{BTreeMap, HashMap};
 
 /// How lanes stand in this worker's shards.
@@ -15,6 +16,7 @@ pub struct Standing {
     pub is_behind: bool,
     pub pending: bool,
     pub is_held: bool,
+    pub repair: Option<Repair>,
     /// Code and hint of one of them.
     pub parked: Option<(String, String)>,
     pub undelivered: BTreeMap<TopicPartition, Undelivered>,
@@ -46,6 +48,7 @@ impl Standings {
                 one.parked = state.parked.or(one.parked.take());
             }
             one.is_held |= state.is_held;
+            one.repair = newest(one.repair.take(), state.repaired);
             one.undelivered.extend(state.undelivered);
         }
         Standings(all)
@@ -54,5 +57,18 @@ impl Standings {
     /// None of a lane about which there is nothing to say: it is live.
     pub fn of(&self, lane: u32) -> Option<&Standing> {
         self.0.get(&lane)
+    }
+}
+
+/// Shards that took the same run are one answer.
+fn newest(known: Option<Repair>, of_shard: Option<Repaired>) -> Option<Repair> {
+    let Some(Repaired { run, outcome }) = of_shard else { return known };
+    let (records, refused) = outcome.map_or_else(|why| (0, Some(why)), |records| (records, None));
+    match known {
+        Some(known) if known.run > run => Some(known),
+        Some(known) if known.run == run => {
+            Some(Repair { run, records: known.records + records, refused: known.refused.or(refused) })
+        }
+        _ => Some(Repair { run, records, refused }),
     }
 }

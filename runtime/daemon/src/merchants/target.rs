@@ -59,7 +59,7 @@ pub fn targets(catalogue: &Catalogue, merchant: &str, request: &Request) -> Resu
         return Err(Refusal::unknown(format!("merchant {merchant:?} has no such delivery; he has: {has}")));
     }
     let connectors: BTreeSet<&str> = meant.iter().map(|target| target.connector.as_str()).collect();
-    if matches!(request.act, Act::Replay { .. }) && connectors.len() > 1 {
+    if matches!(request.act, Act::Replay { .. } | Act::Repair { .. }) && connectors.len() > 1 {
         let names = connectors.into_iter().collect::<Vec<_>>().join(", ");
         return Err(Refusal::wrong(format!("a replay is of one connector: say `connector`; allowed: {names}")));
     }

@@ -220,6 +220,53 @@ fn what_is_skipped_is_never_delivered_and_somebody_said_that_he_means_it() {
 }
 
 #[test]
+fn a_repair_brings_what_was_skipped_and_doubles_nothing_however_often_it_is_asked_for() {
+    let site = Site::new(&ALL);
+    let daemon = site.start();
+    let repair = ["merchants", "replay", "1001", "--from", "earliest", "--mode", "repair"];
+    site.produce(&ALL, 0..10);
+    ALL.iter().for_each(|id| site.wait_for(id, 0..10, 1));
+    let told = daemon.told(&repair);
+    assert!(told.contains("nothing is missing"), "{told}");
+    daemon.wait_shown("1001", "nothing was missing");
+    daemon.told(&["merchants", "pause", "1001"]);
+    daemon.wait_state("1001", "paused");
+    site.produce(&ALL, 10..20);
+    ["1002", "1003"].iter().for_each(|id| site.wait_for(id, 0..20, 1));
+    // In one breath: the repair must not be asked for before the ledger knows what was skipped.
+    daemon.told(&["merchants", "skip", "1001", "--yes"]);
+    daemon.told(&repair);
+    daemon.told(&["merchants", "resume", "1001"]);
+    site.produce(&ALL, 20..30);
+    ALL.iter().for_each(|id| site.wait_for(id, 0..30, 1));
+    daemon.wait_shown("1001", "records are read");
+    daemon.wait_state("1001", "live");
+    daemon.drain();
+    let daemon = site.start();
+    for id in ALL {
+        daemon.told(&["merchants", "replay", id, "--from", "earliest", "--mode", "repair"]);
+        daemon.wait_shown(id, "nothing was missing");
+    }
+    daemon.drain();
+    ALL.iter().for_each(|id| site.wait_for(id, 0..30, 1));
+}
+
+#[test]
+fn a_repair_is_refused_where_the_ledger_has_lost_its_beginning() {
+    let site = Site::new(&ALL);
+    let daemon = site.start();
+    site.produce(&ALL, 0..10);
+    ALL.iter().for_each(|id| site.wait_for(id, 0..10, 1));
+    daemon.drain();
+    site.behead_ledger();
+    let daemon = site.start();
+    let refused = daemon.refused(&["merchants", "replay", "1001", "--from", "earliest", "--mode", "repair"]);
+    assert!(refused.contains("ledger-incomplete") && refused.contains("nothing is sent"), "{refused}");
+    daemon.drain();
+    site.wait_for("1001", 0..10, 1);
+}
+
+#[test]
 fn whoever_mistypes_is_told_what_was_probably_meant() {
     let site = Site::new(&ALL);
     let daemon = site.start();
@@ -233,7 +280,7 @@ fn whoever_mistypes_is_told_what_was_probably_meant() {
         (vec!["merchants", "replay", "1001", "--from", "order/0=0", "--mode", "again"], "orders/0"),
         (vec!["merchants", "replay", "1001", "--from", "orders/0=99", "--mode", "again"], "not in the log"),
         (vec!["merchants", "replay", "1001", "--from", "earliest", "--mode", "again"], "nothing would be delivered"),
-        (vec!["merchants", "replay", "1001", "--from", "earliest", "--mode", "repair"], "not there yet"),
+        (vec!["merchants", "replay", "1001", "--from", "earliest", "--mode", "replace"], "not there yet"),
         (vec!["lag", "--url", "http://127.0.0.1:9"], "is `outflow run` at work"),
     ];
     for (args, expected) in told {

@@ -120,6 +120,14 @@ impl Site {
         });
     }
 
+    /// Of a first run: what the journal still holds is copied out again, the first row is not.
+    pub fn behead_ledger(&self) {
+        for shard in 0..2 {
+            let ledger = self.path().join(format!("cluster/journal/{shard}/ledger.log"));
+            fs::remove_file(ledger).expect("the shard has decided something");
+        }
+    }
+
     pub fn start(&self) -> Daemon<'_> {
         self.start_with(&[])
     }
@@ -200,6 +208,11 @@ impl Daemon<'_> {
 
     pub fn wait_state(&self, merchant: &str, state: &str) {
         wait_until(&format!("{merchant} to be {state}"), LIMIT, || self.delivery(merchant)["state"] == state);
+    }
+
+    pub fn wait_shown(&self, merchant: &str, text: &str) {
+        let shown = || self.told(&["merchants", "show", merchant]);
+        wait_until(&format!("{merchant} to be shown with {text:?}"), LIMIT, || shown().contains(text));
     }
 
     /// `kill -9`.

@@ -76,10 +76,13 @@ impl ShardTask {
                 Order::Mend { .. } => Act::Mend,
                 Order::Skip { .. } => Act::Skip,
                 Order::Abandon { .. } => Act::Abandon,
-                Order::Replay { .. } => {
+                Order::Replay { .. } | Order::Repair { .. } => {
                     let (by, mut ranges) = order.ranges();
                     ranges.retain(|key, _| self.is_own(*key));
-                    Act::Replay { by, ranges }
+                    match order {
+                        Order::Repair { .. } => Act::Repair { by, ranges },
+                        _ => Act::Replay { by, ranges },
+                    }
                 }
             };
             Some(Command { lane: order.lane(), feed: feed(order.lane())?, act })

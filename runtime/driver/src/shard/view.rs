@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::status::{LaneCounts, LaneStatus, PartitionStatus};
+use outflow_engine::LaneView;
 
 /// One lane in this shard, as it stands.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct LaneState {
     pub parked: Option<(String, String)>,
     pub is_held: bool,
     pub undelivered: BTreeMap<TopicPartition, Undelivered>,
+    /// The last that was asked of it here.
+    pub repaired: Option<Repaired>,
 }
 
 /// Somebody wants to know how lanes stand.
@@ -32,7 +35,7 @@ const SHOWN_MAX: usize = 100;
 
 impl ShardTask {
     pub(super) fn look(&self, look: Look) {
-        let state = |(id, view): (LaneId, outflow_engine::LaneView)| LaneState {
+        let state = |(id, view): (LaneId, LaneView)| LaneState {
             lane: id.0,
             shard: self.shard.0,
             open_rows: view.open_rows,
@@ -43,10 +46,14 @@ impl ShardTask {
             parked: view.parked,
             is_held: view.is_held,
             undelivered: view.undelivered.into_iter().map(|(key, from)| (key, self.undelivered(key, from))).collect(),
+            repaired: self.repairs.of(id).cloned(),
         };
         let states = match look.lanes {
             Some(lanes) => {
-                let known = lanes.iter().filter_map(|id| Some((*id, self.engine.lane_view(*id)?)));
+                // Of one that has nothing else to tell there may be this.
+                let idle = |id: LaneId| self.repairs.of(id).map(|_| LaneView::default());
+                let view = |id: LaneId| self.engine.lane_view(id).or_else(|| idle(id));
+                let known = lanes.iter().filter_map(|id| Some((*id, view(*id)?)));
                 known.map(state).collect()
             }
             None => self.engine.lane_views().map(state).collect(),

@@ -1,5 +1,5 @@
 use crate::common::{LIMIT, Record, committed, writer};
-use outflow_api::{Cluster, Journal, LedgerRow, Shard, Transaction};
+use outflow_api::{Cluster, Journal, Ledger, Shard, Transaction};
 use outflow_conformance::journal::{Harness, laws, sample::DEAD_LETTER_TOPIC};
 use outflow_kafka::{KafkaCluster, KafkaSettings};
 use outflow_rig::Kafka;
@@ -45,15 +45,8 @@ impl Harness for OnKafka {
         true
     }
 
-    fn ledger(&self, shard: Shard) -> Option<Vec<LedgerRow>> {
-        let barrier = outflow_journal::barrier(0).key;
-        let records = self.read(&self.settings.ledger_topic, shard);
-        let rows = records.iter().filter(|(key, _)| key.as_deref() != Some(&barrier));
-        let row = |(key, value): &Record| {
-            let (key, value) = (key.as_deref().expect("a key"), value.as_deref().expect("a value"));
-            outflow_journal::decode_ledger(key, value).expect("a row of ours")
-        };
-        Some(rows.map(row).collect())
+    fn ledger(&self, shard: Shard) -> Box<dyn Ledger> {
+        self.cluster.ledger(shard).expect("the settings work")
     }
 
     fn dead_letters(&self, shard: Shard) -> Option<Vec<Vec<u8>>> {

@@ -1,7 +1,7 @@
 //! What is written is what is found.
 
 use super::{
-    Harness, acquired, done, recovered,
+    Harness, acquired, done, ledger, recovered,
     sample::{dead_letter, full_lane, lanes, ledger_row, revision, small_lane, track},
 };
 use outflow_api::{Applied, LaneId, Offset, Revision, Transaction};
@@ -120,16 +120,14 @@ pub fn ledger_and_dead_letters_come_with_the_decision(harness: &dyn Harness) {
     let shard = harness.fresh_shard();
     let (mut journal, _) = acquired(harness, shard);
     for number in 0..6 {
-        let ledger = vec![ledger_row(shard, number)];
+        let rows = vec![ledger_row(shard, number)];
         let dead_letters = vec![dead_letter(shard, 2 * number), dead_letter(shard, 2 * number + 1)];
-        done(&mut *journal, &Transaction { ledger, dead_letters, ..lanes([(number, Some(small_lane(1)))]) });
+        done(&mut *journal, &Transaction { ledger: rows, dead_letters, ..lanes([(number, Some(small_lane(1)))]) });
     }
     // Neither a new owner nor the next one may send anything again.
     drop(recovered(harness, shard));
     drop(recovered(harness, shard));
-    if let Some(ledger) = harness.ledger(shard) {
-        assert_eq!(ledger, (0..6).map(|number| ledger_row(shard, number)).collect::<Vec<_>>());
-    }
+    assert_eq!(ledger(harness, shard), (0..6).map(|number| ledger_row(shard, number)).collect::<Vec<_>>());
     if let Some(letters) = harness.dead_letters(shard) {
         let expected: Vec<_> = (0..12).map(|number| format!("{}/{number}", shard.0).into_bytes()).collect();
         assert_eq!(letters, expected);

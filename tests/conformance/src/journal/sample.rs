@@ -82,7 +82,7 @@ pub fn ledger_row(shard: Shard, seq: u32) -> LedgerRow {
     let event = match seq % 5 {
         0 => LedgerEvent::Decided { covers, version: Revision(1), run, rows: 98, rejected: 2, rows_hash: 9 },
         1 => LedgerEvent::Revealed,
-        2 => LedgerEvent::Lost,
+        2 => LedgerEvent::Lost { spent: BTreeMap::from([(at(7, 0), vec![Offset(3)])]) },
         3 => LedgerEvent::Abandoned,
         _ => LedgerEvent::Skipped { run, covers },
     };
