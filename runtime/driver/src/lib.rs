@@ -36,7 +36,7 @@
 //! | `compute` | the threads that encode |
 //! | `letters` | the dead letter of a record, in Connect's terms |
 //! | `memory` | the process's one budget |
-//! | `pages`, `chain`, `packed` | where lanes' own rows wait: pages of one size, bytes in pages, rows compressed in them |
+//! | `pages`, `chain`, `packed` | where lanes' own rows wait: pages of one size, bytes in them, rows compressed |
 //! | `timeline` | when a partition's records were written |
 //! | `stay`, `alarms` | how long a topic keeps what is not delivered, and whom the log names |
 //! | `status` | counters for people |

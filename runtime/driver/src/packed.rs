@@ -137,10 +137,10 @@ mod tests {
         let pages = Pages::new(Budget::new(1 << 30));
         let mut block = RecordBlock::new(partition);
         let value = |row: i64| {
-            format!(
-                r#"{{"event_id":"{:016x}","event_type":"page_view","page":{{"url":"https://shop.example/{row}","title":"A page"}},"device":{{"type":"mobile","user_agent":"Mozilla/5.0 (Linux; Android 14)"}},"geo":{{"country":"DE"}}}}"#,
-                row.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64.cast_signed())
-            )
+            let id = row.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64.cast_signed());
+            let device = r#"{"type":"mobile","user_agent":"Mozilla/5.0 (Linux; Android 14)"}"#;
+            let page = format!(r#"{{"url":"https://shop.example/{row}","title":"A page"}}"#);
+            format!(r#"{{"event_id":"{id:016x}","event_type":"page_view","page":{page},"device":{device}}}"#)
         };
         (0..100).for_each(|row| block.push(Offset(row), row, Some(b"1001"), Some(value(row).as_bytes()), []));
         let mut packed = Packed::new(&block, &pages);
