@@ -51,7 +51,7 @@ pub const CALLS_PER_CREDENTIAL_DEFAULT: usize = 64;
 /// Brokers allow 6 s to 30 min unless told otherwise.
 pub const SESSION_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(6)..=Duration::from_secs(30 * 60);
 /// A thread of its own proves that we are alive, whatever else is slow: so a dead worker's shards move on soon.
-pub const SESSION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+pub const SESSION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(6);
 /// Longer than any orchestrator waits.
 pub const DRAIN_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 /// Kubernetes kills after 30 s.

@@ -115,8 +115,8 @@ impl Options {
             jump: rate(10),
             trim: rate(3),
             hole: rate(250),
-            misfit: rate(250),
-            refuse_row: rate(150),
+            misfit: rate(500),
+            refuse_row: rate(300),
             dead_lane: rate(700),
         };
         let settings = Limits {

@@ -23,7 +23,7 @@ const SEND_EVERY: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How the worker is known to its group: a newcomer waits until the dead one's session is over, one who has the dead
 /// one's `instance_id` does not.
-const IDENTITIES: [(&str, &str); 2] = [("static", "instance_id: bench"), ("dynamic", "session_timeout: 10s")];
+const IDENTITIES: [(&str, &str); 2] = [("static", "instance_id: bench"), ("dynamic", "session_timeout: 6s")];
 
 pub fn size(quick: bool) -> Size {
     let (lanes, rate, seconds) = if quick { (500, 300, 10) } else { (10_000, 5_000, 120) };
