@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// From here on rows that wait are compressed: little enough that ten thousand lanes hold little as it is.
 const PACK_BYTES: usize = 4 * 1024;
-/// Bytes before and behind, each a little-endian u32.
+/// In front of what is compressed: how much it was and how much it is, each a little-endian u32.
 const SIZES_BYTES: usize = 8;
 
 /// A lane's own rows of one partition, copied out of the blocks that they came in: those that came last as they are,

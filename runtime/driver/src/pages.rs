@@ -13,7 +13,7 @@ pub(crate) type Page = Box<[u8; PAGE_BYTES]>;
 const PATTERN_BYTES: usize = 8 * 1024;
 
 /// Where lanes' own rows wait: pages of one size, which one lane gives back and the next one takes. Ten thousand lanes
-/// that each grow an allocation of their own leave holes of all sizes behind: measured, twice as much as they hold.
+/// that each grow an allocation of their own would leave holes of all sizes behind.
 #[derive(Clone)]
 pub(crate) struct Pages(Arc<Shelves>);
 

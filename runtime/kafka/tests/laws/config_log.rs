@@ -122,18 +122,24 @@ fn a_log_that_ends_with_what_was_aborted_or_holds_nothing_else_becomes_current()
     assert_eq!(read_until_current(&mut *late), [sample(1, "a")]);
 }
 
-#[test]
-fn compaction_takes_old_barriers_and_what_was_aborted_and_nothing_else() {
+/// A log of its own whose topic is compacted within a second.
+fn compacted_soon(more: &[(&str, &str)]) -> OnKafka<'static> {
     let kafka = Kafka::shared();
     let harness = OnKafka { kafka, settings: settings(kafka, 1) };
-    let topic = &harness.settings.config_topic;
     let eager = [
         ("cleanup.policy", "compact"),
         ("segment.ms", "300"),
         ("min.cleanable.dirty.ratio", "0.01"),
         ("max.compaction.lag.ms", "300"),
     ];
-    kafka.create_topic(topic, 1, &eager);
+    kafka.create_topic(&harness.settings.config_topic, 1, &[&eager, more].concat());
+    harness
+}
+
+#[test]
+fn compaction_takes_old_barriers_and_what_was_aborted_and_nothing_else() {
+    let harness = compacted_soon(&[]);
+    let (kafka, topic) = (harness.kafka, &harness.settings.config_topic);
     let (mut log, mut expected, started) = (harness.open(), Vec::new(), Instant::now());
     let barriers = || {
         let key = outflow_journal::config::barrier(0).key;
@@ -154,17 +160,7 @@ fn compaction_takes_old_barriers_and_what_was_aborted_and_nothing_else() {
 /// Tombstones and what they stand for go at any time, in any order: revisions stay whole, and lost entries are told.
 #[test]
 fn compaction_takes_what_was_forgotten_and_readers_of_all_times_agree() {
-    let kafka = Kafka::shared();
-    let harness = OnKafka { kafka, settings: settings(kafka, 1) };
-    let topic = &harness.settings.config_topic;
-    let eager = [
-        ("cleanup.policy", "compact"),
-        ("segment.ms", "300"),
-        ("delete.retention.ms", "1"),
-        ("min.cleanable.dirty.ratio", "0.01"),
-        ("max.compaction.lag.ms", "300"),
-    ];
-    kafka.create_topic(topic, 1, &eager);
+    let harness = compacted_soon(&[("delete.retention.ms", "1")]);
     let say = |number: u64| revision(number, vec![entry("lane/1", number.to_string()), entry("lane/2", "stays")]);
     let stays = |number: u64| revision(number, vec![entry("lane/2", "stays")]);
     let (mut log, mut early, started) = (harness.open(), harness.open(), Instant::now());
