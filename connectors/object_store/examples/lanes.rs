@@ -12,7 +12,7 @@ const CASES: [&str; 4] = ["folder", "S3, 10 credentials, one bucket", "S3, 10 cr
 
 /// As in the daemon.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() {
     if let Some(case) = env::args().nth(1) {

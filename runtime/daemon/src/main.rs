@@ -55,7 +55,6 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    allocator::keep_pages();
     let result = match Arguments::parse().command {
         Command::Run { config, publish_again } => run::run(&config, publish_again),
         Command::Check { config, connect } => check::check(&config, connect),

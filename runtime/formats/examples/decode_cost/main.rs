@@ -13,7 +13,7 @@ const ROUNDS: usize = 7;
 
 /// As in the daemon.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);

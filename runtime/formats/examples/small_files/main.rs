@@ -13,7 +13,7 @@ const ROWS: [usize; 9] = [1, 10, 100, 300, 1_000, 2_000, 3_000, 5_000, 10_000];
 
 /// As in the daemon.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() {
     let only: Option<usize> = std::env::args().nth(1).map(|rows| rows.parse().expect("a number of rows"));
