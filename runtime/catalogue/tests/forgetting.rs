@@ -1,12 +1,13 @@
 //! P20: what is forgotten is missed by nobody who is past it.
 
+mod fixtures;
+
 use outflow_api::{
     Applied, ConfigEntry, ConfigRevision, FeedId, Forgotten, Generation, Incarnation, LaneId, LaneRecord, Pin, Pins,
-    Recovered, Revision, RevisionRecord, Run, TopicId,
+    Recovered, Revision, RevisionRecord, Run,
 };
 use outflow_catalogue::{
-    Catalogue, CommandEntry, ConnectorEntry, Draft, FlushEntry, MerchantKey, Needs, Order, Start, Topic, Unknown,
-    Wanted, WantedConnector, WantedLane, draft,
+    Catalogue, CommandEntry, Draft, Needs, Order, Start, Wanted, WantedConnector, WantedLane, draft,
 };
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,34 +15,18 @@ use std::collections::{BTreeMap, BTreeSet};
 const MERCHANTS: [&str; 4] = ["1001", "1002", "1003", "1004"];
 
 fn connector(shape: u64, rows: u64) -> WantedConnector {
-    let entry = ConnectorEntry {
-        version: 0,
-        topics: vec![Topic::new("orders", TopicId(7))],
-        shape: json!(shape),
-        merchant: Some(MerchantKey::Key),
-        unknown: Unknown::Drop,
-        feeds: BTreeMap::new(),
-        flush: FlushEntry { rows, bytes: 10, age_ms: 10 },
-        dead_letters: None,
-        reject_percent_max: 100,
-        paused: false,
-    };
-    WantedConnector { name: "orders".into(), entry }
+    let mut wanted = fixtures::connector(json!(shape));
+    wanted.entry.flush.rows = rows;
+    wanted
 }
 
 /// At a place, with a key to it.
 fn lane(merchant: &str, (place, key): (u64, u64), schedule: u32) -> WantedLane {
     WantedLane {
-        connector: "orders".into(),
-        merchant: Some(merchant.into()),
-        rejects: false,
-        identity: format!("{merchant}'s place {place}"),
-        place: json!({ "at": place }).to_string().into(),
         settings: json!({ "key": key }).to_string().into(),
-        flush: FlushEntry { rows: 10, bytes: 10, age_ms: 10 },
         schedule,
         start: Start::From(BTreeMap::from([("00000000000000000000000000000007/0".into(), 5)])),
-        source: format!("{merchant}.yaml"),
+        ..fixtures::lane(merchant, &format!("{merchant}'s place {place}"))
     }
 }
 
