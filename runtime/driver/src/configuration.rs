@@ -101,9 +101,9 @@ impl Configuration {
         }
         let hint = format!(
             "the journal of shard {} needs the config log's contents from revision {} on, and those up to revision {} \
-             are forgotten: the journal is older than the config log, or empty beside it. Restore the newer journal, or \
-             a copy of the config log that is not newer than this journal; who wants to begin anew takes another group, \
-             and on the embedded cluster another folder",
+             are forgotten: the journal is older than the config log, or empty beside it. Restore the newer journal, \
+             or a copy of the config log that is not newer than this journal; who wants to begin anew takes another \
+             group, and on the embedded cluster another folder",
             shard.0,
             needs.routed.min(needs.taken).0,
             catalogue.forgotten().0

@@ -5,10 +5,10 @@ use crate::{
     destination::{Destination, Kind},
     execute::{Luck, reason},
     journal::{Journal, State},
+    news::Forgetting,
     process::{Answer, Call, What},
 };
 use outflow_api::{Applied, FeedId, Incarnation, LaneId, Offset, OffsetRange, Revision, Shard, TopicPartition, Track};
-use outflow_catalogue::Needs;
 use outflow_engine::{Decision, Engine, Event};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,26 +31,12 @@ pub struct World {
     pub dead_lane: Option<LaneId>,
     /// Feeds that nobody reads for now.
     pub paused: BTreeSet<FeedId>,
-    forgetting: Forgetting,
+    pub forgetting: Forgetting,
     pub owners: u64,
     pub calm: bool,
     pub steps: u64,
     pub trace: u64,
     pub tells: bool,
-}
-
-/// When the config log forgets. It has chances of its own: what else happens does not depend on it.
-struct Forgetting {
-    rng: Rng,
-    per_mille: u64,
-}
-
-impl Forgetting {
-    fn draw(seed: u64) -> Forgetting {
-        let mut rng = Rng::new(!seed);
-        let per_mille = if rng.chance(400) { 0 } else { rng.between(1, 100) };
-        Forgetting { rng, per_mille }
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,7 +81,7 @@ impl World {
             processes: Vec::new(),
             dead_lane: None,
             paused: BTreeSet::new(),
-            forgetting: Forgetting { rng: Rng::new(0), per_mille: 0 },
+            forgetting: Forgetting::never(),
             owners: 0,
             calm: false,
             steps: 0,
@@ -376,18 +362,10 @@ impl World {
         self.checker.decide(&scene, decision)
     }
 
-    /// P20: all shards are asked what they need, owned or not.
-    fn forget(&mut self) {
-        let needs = |journal: &Journal| journal.peek().as_ref().map(Needs::of).unwrap_or_default();
-        self.journals.iter().map(needs).reduce(Needs::and).into_iter().for_each(|needs| self.catalogue.forget(needs));
-    }
-
     fn step(&mut self) -> Result<(), String> {
         self.steps += 1;
         self.now_ms += self.rng.below(8);
-        if self.forgetting.rng.chance(self.forgetting.per_mille) {
-            self.forget();
-        }
+        self.forget_now_and_then();
         for journal in 0..self.journals.len() {
             if self.owner(journal).is_none() && (self.calm || self.rng.chance(300)) {
                 self.start(journal)?;
@@ -515,18 +493,5 @@ impl World {
     fn end_pass(&mut self, process: &mut Process) -> Result<(), String> {
         let event = process.end_pass(SCHEDULED).unwrap_or(Event::Tick);
         self.hear(process, Answer::bare(event))
-    }
-
-    /// What the cluster and the config log have for the worker, when it gets around to it.
-    pub fn inform(&mut self, process: &mut Process) -> Result<(), String> {
-        let next = Revision(process.told.0 + 1);
-        // What was taken before is told again here, and need not be.
-        if !process.zombie && next >= process.engine.applied().revision {
-            self.catalogue.must_tell(next)?;
-        }
-        let late = self.rng.chance(self.faults().lag);
-        let partitions = self.shards_of(process.journal);
-        let news = if late { None } else { process.news(&self.catalogue, &partitions) };
-        self.hear(process, Answer::bare(news.unwrap_or(Event::Tick)))
     }
 }
