@@ -2,7 +2,7 @@ use crate::{limits, problem::Problem};
 use std::{
     collections::BTreeSet,
     fmt::Display,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 /// What the patterns of a worker's file name. Sorted, each once.
@@ -27,18 +27,29 @@ pub fn files(folder: &Path, patterns: &[String]) -> Result<Vec<PathBuf>, Problem
     Ok(files.into_iter().collect())
 }
 
-/// The folders in which a file may come that a pattern names: down to the first that is a pattern itself.
+/// The folders in which a file may come that a pattern names, or a folder that leads there: down to the first that is a
+/// pattern itself, and all that there are from there on.
 pub fn bases(folder: &Path, patterns: &[String]) -> BTreeSet<PathBuf> {
-    let base = |pattern: &String| {
-        let fixed: PathBuf = Path::new(pattern)
-            .parent()
-            .unwrap_or(Path::new(""))
-            .components()
-            .take_while(|part| !has_wildcard(&part.as_os_str().to_string_lossy()))
-            .collect();
-        folder.join(fixed)
-    };
-    patterns.iter().map(base).collect()
+    let mut bases = BTreeSet::new();
+    for pattern in patterns {
+        let parent = Path::new(pattern).parent().unwrap_or(Path::new(""));
+        let is_fixed = |part: &Component<'_>| !has_wildcard(&part.as_os_str().to_string_lossy());
+        let mut path: PathBuf = parent.components().take_while(is_fixed).collect();
+        bases.insert(folder.join(&path));
+        for part in parent.components().skip_while(is_fixed) {
+            path.push(part);
+            bases.extend(folders(folder, &path).take(limits::FILES_MAX));
+        }
+    }
+    bases
+}
+
+/// Those that are there now.
+fn folders(folder: &Path, pattern: &Path) -> impl Iterator<Item = PathBuf> {
+    let base = if pattern.is_absolute() { String::new() } else { escaped(folder) };
+    // A pattern that is none was refused when files were looked for.
+    let found = glob::glob(&format!("{base}{}", pattern.display())).ok();
+    found.into_iter().flatten().filter_map(Result::ok).filter(|path| path.is_dir())
 }
 
 fn has_wildcard(pattern: &str) -> bool {
@@ -59,5 +70,22 @@ mod tests {
         let patterns = ["a/*.yaml", "b/*/c/*.yaml", "d.yaml", "/e/f.yaml"].map(str::to_owned);
         let expected = ["/e", "w/", "w/a", "w/b"].map(PathBuf::from);
         assert_eq!(bases(Path::new("w"), &patterns), BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn each_folder_that_a_pattern_leads_into_is_watched_with_files_or_without() {
+        let root = tempfile::tempdir().expect("a folder");
+        for folder in ["m/a/orders", "m/b", "n/x/y"] {
+            std::fs::create_dir_all(root.path().join(folder)).expect("our own folder can be written");
+        }
+        std::fs::write(root.path().join("m/file"), "").expect("our own folder can be written");
+        let watched = |pattern: &str| {
+            let bases = bases(root.path(), &[pattern.to_owned()]);
+            let name = |path: PathBuf| path.strip_prefix(root.path()).expect("it is within").display().to_string();
+            bases.into_iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(watched("m/*/orders/*.yaml"), ["m", "m/a", "m/a/orders", "m/b"]);
+        assert_eq!(watched("n/**/*.yaml"), ["n", "n/x", "n/x/y"]);
+        assert_eq!(watched("*.yaml"), [""]);
     }
 }

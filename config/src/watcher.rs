@@ -83,8 +83,9 @@ impl Watcher {
         Watcher { changes, change, stopped: Arc::default(), watches, watched: BTreeSet::new(), times }
     }
 
-    /// Watches these folders, and no others any more. Of those that can't be watched the reason is answered: changes
-    /// in them are seen with the next routine look.
+    /// Watches these folders, and no others any more. Those that are new are to be looked at once more, for something
+    /// may have come between the last look and this. Of those that can't be watched the reason is answered: changes in
+    /// them are seen with the next routine look.
     pub fn watch(&mut self, folders: &BTreeSet<PathBuf>) -> Vec<Problem> {
         let unseen = |folder: &Path, why: &str| {
             Problem::new(format!("changes in this folder are seen late, for it can't be watched: {why}"))
@@ -104,6 +105,9 @@ impl Watcher {
                 Ok(()) => drop(watched.insert(folder.clone())),
                 Err(error) => problems.push(unseen(folder, &error.to_string())),
             }
+        }
+        if !watched.is_subset(&self.watched) {
+            let _ = self.change.try_send(());
         }
         self.watched = watched;
         problems
@@ -168,6 +172,19 @@ mod tests {
         assert_eq!(watcher.next(SHORT), Wake::Routine, "both changes are one");
         fs::read(folder.path().join("a.yaml")).expect("read");
         assert_eq!(watcher.next(SHORT), Wake::Routine, "a look is no change");
+    }
+
+    #[test]
+    fn a_folder_that_is_new_is_looked_at_once_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut watcher = watcher(SHORT, LONG);
+        let folders = [folder.path().to_owned()].into();
+        // Written between a look and the watch.
+        fs::write(folder.path().join("a.yaml"), "merchant: a").expect("written");
+        assert_eq!(watcher.watch(&folders), []);
+        assert_eq!(watcher.wait(), Wake::Changed);
+        assert_eq!(watcher.watch(&folders), []);
+        assert_eq!(watcher.next(SHORT), Wake::Routine, "it is known");
     }
 
     #[test]

@@ -22,7 +22,11 @@ pub struct Catalogue {
     feeds: BTreeMap<FeedId, FeedEntry>,
     pub(crate) changes: BTreeMap<Revision, Change>,
     /// Revisions that route or shape rows in another way than the one before.
-    defining: BTreeSet<Revision>,
+    pub(crate) defining: BTreeSet<Revision>,
+    /// As the log says it.
+    pub(crate) forgotten: Revision,
+    /// Up to here it is forgotten here as well.
+    pub(crate) dropped: Revision,
     commands: BTreeSet<String>,
     counters: Counters,
     sources: Sources,
@@ -149,8 +153,9 @@ impl Catalogue {
         if history.newest().is_some() {
             change.lanes.insert(id);
         }
-        // By its own word, for the one before may be forgotten.
+        // By its own word, for the one before may be forgotten; and the one that its version names.
         change.defines |= entry.version == revision.0;
+        self.defining.insert(Revision(entry.version));
         if let (None, Start::From(from)) = (history.first_revision(), &entry.start) {
             let from = from.iter().filter_map(|(key, offset)| Some((partition(key)?, Offset(*offset))));
             change.histories.push((id, from.collect()));

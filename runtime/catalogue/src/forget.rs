@@ -1,6 +1,6 @@
 //! P20: what may be forgotten of the config log, and what must stay.
 
-use crate::{Catalogue, Order, catalogue::same_rows, entry::Object};
+use crate::{Catalogue, Order, catalogue::same_rows, entry::Object, history::History};
 use outflow_api::{Forgotten, Recovered, Revision};
 use std::ops::Bound;
 
@@ -36,25 +36,93 @@ impl Catalogue {
     /// rows again. A connector's word stays also where it changed what becomes of rows, and where it brought feeds.
     /// Commands stay: a call that is repeated is recognised.
     pub fn forgettable(&self, needs: Needs, forgotten: Revision) -> Forgotten {
-        let until = needs.taken.min(self.routing(needs.routed.min(self.ordered(needs.taken))));
-        let mut entries = Vec::new();
-        let mut go = |object: Object, revisions: &mut dyn Iterator<Item = Revision>| {
-            entries.extend(revisions.map(|revision| (revision, object.name())));
-        };
-        for (id, lane) in &self.lanes {
-            let old = lane.superseded(forgotten, until).filter(|(_, _, value)| value.is_some());
-            go(Object::Lane(*id), &mut old.map(|(revision, ..)| revision));
-        }
-        for routes in self.connectors.values() {
-            let old = routes.entries.superseded(forgotten, until);
-            let old = old.filter(|(_, before, value)| value.is_some() && same_rows(*before, *value));
-            go(Object::Connector(routes.name.to_string()), &mut old.map(|(revision, ..)| revision));
-        }
-        for (object, said) in [(Object::Counters, &self.counters_said), (Object::Sources, &self.sources_said)] {
-            go(object, &mut said.superseded(forgotten, until).map(|(revision, ..)| revision));
-        }
+        let until = self.outlived(needs);
+        let superseded = self.superseded(forgotten, until);
+        let mut entries: Vec<_> = superseded.into_iter().map(|(revision, object)| (revision, object.name())).collect();
         entries.sort();
         Forgotten { until, entries }
+    }
+
+    /// Whether all that a shard with these needs may ask for is there. What the log has forgotten is not, though it may
+    /// not be dropped here yet: whether a shard runs must not depend on who began to read when.
+    pub fn knows(&self, needs: Needs) -> bool {
+        // Rows of older revisions were routed in another way.
+        let oldest = self.defining.range(..=self.forgotten).next_back().copied().unwrap_or_default();
+        needs.taken >= self.forgotten && needs.routed >= oldest
+    }
+
+    /// Up to here the log has forgotten contents, and what they said of objects is nobody's to ask for.
+    pub fn forgotten(&self) -> Revision {
+        self.forgotten
+    }
+
+    /// The log has forgotten contents up to `forgotten`: here they go as well, as far as shards that may still need
+    /// them let them. Answers how many went.
+    pub fn forget(&mut self, forgotten: Revision, needs: Option<Needs>) -> usize {
+        self.forgotten = forgotten.max(self.forgotten);
+        let until = needs.map_or(self.forgotten, |needs| self.outlived(needs).min(self.forgotten));
+        if until <= self.dropped {
+            return 0;
+        }
+        let superseded = self.superseded(self.dropped, until);
+        for (revision, object) in &superseded {
+            self.drop_word(*revision, object);
+        }
+        self.changes = self.changes.split_off(&Revision(until.0 + 1));
+        self.dropped = until;
+        superseded.len()
+    }
+
+    /// Whether [`Catalogue::forget`] has nothing left to do.
+    pub fn has_dropped(&self, forgotten: Revision) -> bool {
+        forgotten <= self.dropped
+    }
+
+    /// Contents that are held in memory.
+    pub fn contents(&self) -> usize {
+        let connectors = self.connectors.values().map(|routes| routes.entries.len());
+        self.lanes.values().map(History::len).chain(connectors).sum()
+    }
+
+    fn drop_word(&mut self, revision: Revision, object: &Object) {
+        match object {
+            Object::Lane(id) => {
+                let Some(word) = self.lanes.get_mut(id).and_then(|lane| lane.forget(revision)) else { return };
+                if let Some(routes) = self.connectors.get_mut(word.connector.as_str()) {
+                    routes.forget(revision, &word);
+                }
+            }
+            Object::Connector(name) => {
+                if let Some(routes) = self.connectors.get_mut(name.as_str()) {
+                    routes.entries.forget(revision);
+                }
+            }
+            Object::Counters => drop(self.counters_said.forget(revision)),
+            Object::Sources => drop(self.sources_said.forget(revision)),
+            Object::Command(_) => {}
+        }
+    }
+
+    /// Shards with these needs are past what it says up to here.
+    fn outlived(&self, needs: Needs) -> Revision {
+        needs.taken.min(self.routing(needs.routed.min(self.ordered(needs.taken))))
+    }
+
+    fn superseded(&self, since: Revision, until: Revision) -> Vec<(Revision, Object)> {
+        let mut all = Vec::new();
+        let mut go = |revision: Revision, object: Object| all.push((revision, object));
+        for (id, lane) in &self.lanes {
+            let old = lane.superseded(since, until).filter(|(_, _, value)| value.is_some());
+            old.for_each(|(revision, ..)| go(revision, Object::Lane(*id)));
+        }
+        for routes in self.connectors.values() {
+            let old = routes.entries.superseded(since, until);
+            let old = old.filter(|(_, before, value)| value.is_some() && same_rows(*before, *value));
+            old.for_each(|(revision, ..)| go(revision, Object::Connector(routes.name.to_string())));
+        }
+        self.counters_said.superseded(since, until).for_each(|(revision, ..)| go(revision, Object::Counters));
+        self.sources_said.superseded(since, until).for_each(|(revision, ..)| go(revision, Object::Sources));
+        all
     }
 
     /// Replays and repairs that not every shard has taken name the definitions that route them.

@@ -47,6 +47,17 @@ impl<T> History<T> {
         (last(since)..last(until)).map(move |at| (self.0[at].0, at.checked_sub(1).and_then(value), value(at)))
     }
 
+    /// The word of this revision goes, as if it had never been said.
+    pub fn forget(&mut self, revision: Revision) -> Option<T> {
+        let at = self.0.binary_search_by_key(&revision, |(from, _)| *from).ok()?;
+        self.0.remove(at).1
+    }
+
+    /// Revisions that say something of it.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn newest(&self) -> Option<&T> {
         self.0.last().and_then(|(_, value)| value.as_ref())
     }

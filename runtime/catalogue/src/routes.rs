@@ -105,6 +105,16 @@ impl ConnectorRoutes {
         self.note(revision, last, None);
     }
 
+    pub(crate) fn forget(&mut self, revision: Revision, entry: &LaneEntry) {
+        let all = match &entry.merchant {
+            Some(merchant) => self.merchants.get_mut(merchant.as_bytes()),
+            None => Some(&mut self.own),
+        };
+        if let Some(assigned) = all.into_iter().flatten().find(|assigned| assigned.lane == entry.id()) {
+            assigned.versions.forget(revision);
+        }
+    }
+
     fn note(&mut self, revision: Revision, entry: &LaneEntry, version: Option<Version>) {
         let all = match &entry.merchant {
             Some(merchant) => self.merchants.entry(merchant.as_bytes().into()).or_default(),

@@ -1,12 +1,14 @@
 //! P20: what is forgotten is missed by nobody who is past it.
 
+mod fixtures;
+
+use bytes::Bytes;
 use outflow_api::{
-    Applied, ConfigEntry, ConfigRevision, FeedId, Forgotten, Generation, Incarnation, LaneId, LaneRecord, Pin, Pins,
-    Recovered, Revision, RevisionRecord, Run, TopicId,
+    Applied, BatchId, ConfigEntry, ConfigRevision, FeedId, Forgotten, Generation, Incarnation, LaneId, LaneRecord,
+    Pending, Pin, Pins, Recovered, Revision, RevisionRecord, Run, Shard,
 };
 use outflow_catalogue::{
-    Catalogue, CommandEntry, ConnectorEntry, Draft, FlushEntry, MerchantKey, Needs, Order, Start, Topic, Unknown,
-    Wanted, WantedConnector, WantedLane, draft,
+    Catalogue, CommandEntry, Draft, Needs, Order, Start, Wanted, WantedConnector, WantedLane, draft,
 };
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,34 +16,18 @@ use std::collections::{BTreeMap, BTreeSet};
 const MERCHANTS: [&str; 4] = ["1001", "1002", "1003", "1004"];
 
 fn connector(shape: u64, rows: u64) -> WantedConnector {
-    let entry = ConnectorEntry {
-        version: 0,
-        topics: vec![Topic::new("orders", TopicId(7))],
-        shape: json!(shape),
-        merchant: Some(MerchantKey::Key),
-        unknown: Unknown::Drop,
-        feeds: BTreeMap::new(),
-        flush: FlushEntry { rows, bytes: 10, age_ms: 10 },
-        dead_letters: None,
-        reject_percent_max: 100,
-        paused: false,
-    };
-    WantedConnector { name: "orders".into(), entry }
+    let mut wanted = fixtures::connector(json!(shape));
+    wanted.entry.flush.rows = rows;
+    wanted
 }
 
 /// At a place, with a key to it.
 fn lane(merchant: &str, (place, key): (u64, u64), schedule: u32) -> WantedLane {
     WantedLane {
-        connector: "orders".into(),
-        merchant: Some(merchant.into()),
-        rejects: false,
-        identity: format!("{merchant}'s place {place}"),
-        place: json!({ "at": place }).to_string().into(),
         settings: json!({ "key": key }).to_string().into(),
-        flush: FlushEntry { rows: 10, bytes: 10, age_ms: 10 },
         schedule,
         start: Start::From(BTreeMap::from([("00000000000000000000000000000007/0".into(), 5)])),
-        source: format!("{merchant}.yaml"),
+        ..fixtures::lane(merchant, &format!("{merchant}'s place {place}"))
     }
 }
 
@@ -132,8 +118,13 @@ fn a_worker_that_starts_after_forgetting_knows_all_that_is_needed() {
             let forgotten = whole.forgettable(past(routed, taken), Revision(0));
             most = most.max(forgotten.entries.len());
             let left = catalogue(&without(&all, &forgotten));
+            let mut running = catalogue(&all);
+            running.forget(forgotten.until, None);
             let needs = past(routed, taken);
-            assert_eq!(answers(&left, needs), answers(&whole, needs), "{needs:?}");
+            let expected = answers(&whole, needs);
+            assert_eq!(answers(&left, needs), expected, "{needs:?}");
+            assert_eq!(answers(&running, needs), expected, "{needs:?}, while it runs");
+            assert_eq!(running.contents(), left.contents(), "no more is held than somebody holds who starts");
         }
     }
     let entries: usize = all.iter().map(|revision| revision.entries.len()).sum();
@@ -158,6 +149,71 @@ fn what_is_forgotten_bit_by_bit_is_what_is_forgotten_at_once() {
 }
 
 #[test]
+fn a_shard_that_asks_for_what_is_forgotten_is_told_so_and_no_other_is() {
+    let all = published(40);
+    let whole = catalogue(&all);
+    let lefts = (8..=all.len() as u64).step_by(8).map(|end| {
+        let needs = past(end - 3, end);
+        let forgotten = whole.forgettable(needs, Revision(0));
+        let mut left = catalogue(&without(&all, &forgotten));
+        left.forget(forgotten.until, None);
+        assert!(left.knows(needs), "who was asked is not refused: {needs:?}");
+        left
+    });
+    let lefts: Vec<Catalogue> = lefts.collect();
+    let (mut wrong, mut refused) = (0, 0);
+    for taken in (0..=all.len() as u64).step_by(3) {
+        for needs in (taken.saturating_sub(9)..=taken).step_by(3).map(|routed| past(routed, taken)) {
+            let expected = answers(&whole, needs);
+            for left in &lefts {
+                let is_right = answers(left, needs) == expected;
+                assert!(is_right || !left.knows(needs), "{needs:?} runs on wrong definitions: {:?}", left.forgotten());
+                wrong += u64::from(!is_right);
+                refused += u64::from(!left.knows(needs));
+            }
+        }
+    }
+    println!("{refused} are refused, {wrong} would have run on wrong definitions");
+    assert!(wrong > 20 && refused < 2 * wrong, "{refused} are refused for {wrong}");
+}
+
+#[test]
+fn a_change_of_which_nothing_is_left_but_its_number_still_divides_those_before_from_those_after() {
+    let mut all = Catalogue::default();
+    let mut published = Vec::new();
+    // Another path in the same place, then another key.
+    for (number, path, key) in [(1, "a", 1), (2, "b", 1), (3, "b", 2)] {
+        let place = json!({ "path": path }).to_string().into();
+        let (connectors, lanes) = (vec![connector(1, 1)], vec![WantedLane { place, ..lane("1001", (1, key), 0) }]);
+        let wanted = Wanted { connectors, lanes, digest: format!("{number}"), ..Wanted::default() };
+        let Draft::Publish(revision) = draft(&all, &wanted, false) else { panic!("{number} is new") };
+        all.apply(&revision).expect("it follows");
+        published.push(revision);
+    }
+    let forgotten = all.forgettable(past(3, 3), Revision(0));
+    let mut left = catalogue(&without(&published, &forgotten));
+    left.forget(forgotten.until, None);
+    assert!(left.knows(past(2, 3)) && !left.knows(past(1, 3)), "{forgotten:?}");
+}
+
+#[test]
+fn what_a_shard_that_runs_may_still_ask_for_stays_in_memory_until_it_is_past_it() {
+    let all = published(40);
+    let (whole, end) = (catalogue(&all), all.len() as u64);
+    let mut running = catalogue(&all);
+    let mut held = running.contents();
+    for behind in (0..end).step_by(5) {
+        let needs = past(behind.saturating_sub(2), behind);
+        running.forget(Revision(end), Some(needs));
+        assert_eq!(answers(&running, needs), answers(&whole, needs), "{needs:?}");
+        assert!(running.contents() <= held && !running.has_dropped(Revision(end)));
+        held = running.contents();
+    }
+    running.forget(Revision(end), None);
+    assert!(running.has_dropped(Revision(end)) && running.contents() < held);
+}
+
+#[test]
 fn a_replay_that_is_not_taken_yet_keeps_the_definitions_that_it_names() {
     let mut all = published(12);
     let order = Order::Replay { lane: 1, by: 0, ranges: BTreeMap::new() }.routed_by(Revision(4));
@@ -173,6 +229,21 @@ fn a_replay_that_is_not_taken_yet_keeps_the_definitions_that_it_names() {
     let taken = catalogue.forgettable(past(revision.0, revision.0), Revision(0));
     assert_eq!(taken.until, revision);
     assert!(!taken.entries.iter().any(|(_, object)| object.starts_with("command/")), "a repeated call is recognised");
+}
+
+fn pending(by: Pins) -> Pending {
+    let (incarnation, shard, generation) = (Incarnation(1), Shard(0), Generation(1));
+    Pending {
+        id: BatchId { incarnation, shard, generation, lane: LaneId(1), seq: 1 },
+        token: Bytes::new(),
+        covers: BTreeMap::new(),
+        version: Revision(1),
+        run: Some(Revision(7)),
+        by,
+        rejected: BTreeMap::new(),
+        rows: 0,
+        rows_hash: 0,
+    }
 }
 
 fn shard(applied: u64, known: &[u64]) -> Recovered {
@@ -198,5 +269,10 @@ fn a_shard_needs_what_its_rows_and_runs_name_and_the_revision_before_the_one_it_
     let mut owing = shard(9, &[5, 9]);
     owing.lanes.insert(LaneId(1), lane);
     assert_eq!(Needs::of(&owing), past(3, 8), "a run");
+    // All of it is decided, and may have to be read again.
+    let lane = owing.lanes.get_mut(&LaneId(1)).expect("just inserted");
+    lane.runs.clear();
+    lane.pending = Some(pending(Pins::to(Revision(4))));
+    assert_eq!(Needs::of(&owing), past(4, 8), "a decided batch of a run");
     assert_eq!(past(3, 8).and(past(5, 6)), past(3, 6), "the neediest of all shards");
 }

@@ -1,50 +1,15 @@
 //! What is wanted becomes revisions, and revisions answer whose a row is, at every one of them.
 
+mod fixtures;
+
+use fixtures::{connector, lane};
 use outflow_api::{ConfigRevision, FeedId, LaneId, Offset, Pin, Revision, TopicId, TopicPartition};
-use outflow_catalogue::{
-    Catalogue, ConnectorEntry, Draft, FlushEntry, MerchantKey, Start, Topic, Unknown, Wanted, WantedConnector,
-    WantedLane, draft,
-};
+use outflow_catalogue::{Catalogue, Draft, Start, Wanted, WantedLane, draft};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-fn connector(shape: &str) -> WantedConnector {
-    let entry = ConnectorEntry {
-        version: 0,
-        topics: vec![Topic::new("orders", TopicId(7))],
-        shape: json!(shape),
-        merchant: Some(MerchantKey::Key),
-        unknown: Unknown::Drop,
-        feeds: BTreeMap::new(),
-        flush: flush(),
-        dead_letters: None,
-        reject_percent_max: 100,
-        paused: false,
-    };
-    WantedConnector { name: "orders".into(), entry }
-}
-
-fn flush() -> FlushEntry {
-    FlushEntry { rows: 10, bytes: 10, age_ms: 10 }
-}
-
-fn lane(merchant: &str, place: &str) -> WantedLane {
-    WantedLane {
-        connector: "orders".into(),
-        merchant: Some(merchant.into()),
-        rejects: false,
-        identity: place.into(),
-        place: json!({ "at": place }).to_string().into(),
-        settings: json!({ "key": "${env:KEY}" }).to_string().into(),
-        flush: flush(),
-        schedule: 0,
-        start: Start::Latest,
-        source: format!("{merchant}.yaml"),
-    }
-}
-
 fn wanted(digest: &str, lanes: Vec<WantedLane>) -> Wanted {
-    Wanted { connectors: vec![connector("1")], lanes, digest: digest.into(), ..Wanted::default() }
+    Wanted { connectors: vec![connector(json!("1"))], lanes, digest: digest.into(), ..Wanted::default() }
 }
 
 #[derive(Default)]
@@ -125,7 +90,7 @@ fn new_credentials_and_limits_are_no_new_version_and_another_shape_is_one_for_al
     assert!(definition.lane.settings.contains("OTHER") && definition.lane.flush.rows == 99, "how is always today's");
     assert!(!log.catalogue.change(Revision(2)).expect("published").defines);
     let mut reshaped = wanted("c", vec![other]);
-    reshaped.connectors = vec![connector("2")];
+    reshaped.connectors = vec![connector(json!("2"))];
     log.publish(&reshaped);
     assert_eq!(log.owner("m", 3), Some((1, 3)));
     let shape = |version| log.catalogue.definition(LaneId(1), Revision(version)).expect("published").connector.shape;
@@ -138,7 +103,7 @@ fn a_row_that_is_read_again_is_whose_it_was_and_takes_the_shape_that_is_asked_fo
     log.publish(&wanted("a", vec![lane("m", "x"), lane("n", "y")]));
     let only = json!({ "at": "x", "only": { "path": ["type"], "in": ["paid"] } }).to_string();
     log.publish(&wanted("b", vec![WantedLane { place: only.into(), ..lane("m", "x") }]));
-    let reshaped = Wanted { connectors: vec![connector("2")], ..wanted("c", vec![lane("o", "z")]) };
+    let reshaped = Wanted { connectors: vec![connector(json!("2"))], ..wanted("c", vec![lane("o", "z")]) };
     log.publish(&reshaped);
     let routes = log.catalogue.routes("orders").expect("published");
     let at = |merchant: &str, whose, shape| {

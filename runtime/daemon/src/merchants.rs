@@ -8,6 +8,7 @@ mod standing;
 mod target;
 
 use async_trait::async_trait;
+use listing::Stretch;
 use outflow_api::{Cluster, LaneId};
 use outflow_catalogue::Order;
 use outflow_control::{Accepted, Act, Begin, Detail, Page, Refusal, Request, Until, Wanted};
@@ -22,6 +23,8 @@ use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
 const LOOK_MAX: Duration = Duration::from_secs(10);
 /// A ledger that is longer is not counted before the command is taken.
 const COUNT_MAX: Duration = Duration::from_secs(15);
+/// Lanes that are asked for at once: a shard has other things to do.
+const STRETCH_MAX: usize = 2_000;
 const UNKNOWN: &str = "retention_left_seconds is not known of all partitions: either a record's time is still looked \
                        up, or our user may not see the topics' settings (grant DescribeConfigs on them)";
 
@@ -213,17 +216,18 @@ async fn in_time(look: impl Future<Output = Result<Vec<LaneState>, outflow_api::
 impl outflow_control::Steering for Merchants {
     async fn merchants(&self, wanted: Wanted) -> Result<Page, Refusal> {
         let configuration = self.steering.configuration()?;
-        let standings = match (wanted.state, wanted.alarm) {
-            (Some(_), _) | (_, Some(_)) => in_time(self.steering.lanes()).await?,
-            // The page says which lanes have to be asked.
-            (None, None) => {
-                let page = listing::page(&configuration.catalogue(), &Standings::default(), &wanted)?;
-                let all = page.merchants.iter().flat_map(|merchant| &merchant.deliveries);
-                self.standings_of(all.map(|delivery| LaneId(delivery.lane)).collect()).await?
+        // A page asks for no more lanes than it needs; for what is rare it looks on, in ever longer stretches.
+        let (mut page, mut rest, mut lanes_max) = (Page::default(), wanted, 0);
+        loop {
+            lanes_max = (2 * lanes_max).clamp(rest.limit + 1, STRETCH_MAX);
+            let Stretch { lanes, last } = listing::stretch(&configuration.catalogue(), &rest, lanes_max)?;
+            let standings = self.standings_of(lanes).await?;
+            listing::add(&mut page, &configuration.catalogue(), &standings, &rest, last.as_deref());
+            if last.is_none() || page.next.is_some() {
+                return Ok(Page { shards: self.shards(), ..page });
             }
-        };
-        let page = listing::page(&configuration.catalogue(), &standings, &wanted)?;
-        Ok(Page { shards: self.shards(), ..page })
+            rest.after = last;
+        }
     }
 
     async fn merchant(&self, id: &str) -> Result<Detail, Refusal> {

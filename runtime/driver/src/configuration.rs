@@ -1,7 +1,10 @@
 //! The config log as this process knows it: one thread reads it and publishes into it, everybody asks the catalogue.
 
-use crate::forgetting::{Forgetting, WORTH_IT};
-use outflow_api::{ConfigEntry, ConfigLog, ConfigRevision, Fault, Publication, Revision};
+use crate::{
+    forgetting::{Forgetting, WORTH_IT},
+    holds::{Hold, Holds},
+};
+use outflow_api::{ConfigEntry, ConfigLog, ConfigRevision, Fault, Publication, Revision, Shard};
 use outflow_catalogue::{Catalogue, CommandEntry, Draft, Needs, Order, Wanted, draft};
 use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc},
@@ -22,6 +25,7 @@ pub struct Configuration {
     catalogue: Arc<RwLock<Catalogue>>,
     newest: watch::Receiver<Known>,
     desk: mpsc::Sender<Request>,
+    holds: Holds,
 }
 
 /// How much of the log is known.
@@ -58,11 +62,11 @@ impl Configuration {
         let (desk, requests) = mpsc::channel();
         let (known, newest) = watch::channel(Known::default());
         let catalogue = Arc::new(RwLock::new(Catalogue::default()));
-        let forgetting = Forgetting::new(Arc::new(needs));
-        let mut own = Desk { log, catalogue: Arc::clone(&catalogue), known, forgetting };
+        let (forgetting, holds) = (Forgetting::new(Arc::new(needs)), Holds::default());
+        let mut own = Desk { log, catalogue: Arc::clone(&catalogue), known, forgetting, holds: holds.clone() };
         let run = move || own.run(&requests);
         std::thread::Builder::new().name("config".into()).spawn(run).expect("a thread can be started");
-        Configuration { catalogue, newest, desk }
+        Configuration { catalogue, newest, desk, holds }
     }
 
     pub fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
@@ -82,6 +86,29 @@ impl Configuration {
             Some(trouble) => Err(Fault::halt("config-unreadable", trouble)),
             None => Ok(()),
         }
+    }
+
+    /// To be asked by a shard's new owner when he has [waited](Configuration::wait_for) for all that its journal names:
+    /// as long as he holds it, nothing is dropped that he may ask for.
+    ///
+    /// # Errors
+    /// If the log has forgotten some of it already: no owner of the shard let it, so its journal is not the one that
+    /// was asked then.
+    pub(crate) fn hold(&self, shard: Shard, needs: Needs) -> Result<Hold, Fault> {
+        let catalogue = self.catalogue();
+        if catalogue.knows(needs) {
+            return Ok(self.holds.hold(shard, needs));
+        }
+        let hint = format!(
+            "the journal of shard {} needs the config log's contents from revision {} on, and those up to revision {} \
+             are forgotten: the journal is older than the config log, or empty beside it. Restore the newer journal, \
+             or a copy of the config log that is not newer than this journal; who wants to begin anew takes another \
+             group, and on the embedded cluster another folder",
+            shard.0,
+            needs.routed.min(needs.taken).0,
+            catalogue.forgotten().0
+        );
+        Err(Fault::halt("config-forgotten", hint))
     }
 
     pub async fn publish(&self, wanted: Wanted, forced: bool) -> Result<Published, Fault> {
@@ -107,6 +134,7 @@ struct Desk {
     catalogue: Arc<RwLock<Catalogue>>,
     known: watch::Sender<Known>,
     forgetting: Forgetting,
+    holds: Holds,
 }
 
 impl Desk {
@@ -131,6 +159,9 @@ impl Desk {
             let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
             published.iter().try_for_each(|revision| catalogue.apply(revision))?;
         }
+        if is_current {
+            self.forget_here();
+        }
         let revision = self.catalogue.read().unwrap_or_else(PoisonError::into_inner).revision();
         self.known.send_if_modified(|known| {
             let differs = known.revision != revision || known.is_current != is_current;
@@ -138,6 +169,19 @@ impl Desk {
             differs
         });
         Ok(())
+    }
+
+    /// What the log has forgotten goes here as well, unless a shard that runs here may still ask for it.
+    fn forget_here(&mut self) {
+        let forgotten = self.log.forgotten();
+        if self.catalogue.read().unwrap_or_else(PoisonError::into_inner).has_dropped(forgotten) {
+            return;
+        }
+        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        let dropped = catalogue.forget(forgotten, self.holds.needs());
+        if dropped > 0 {
+            tracing::info!(dropped, left = catalogue.contents(), "what the config log has forgotten is dropped");
+        }
     }
 
     /// Now and then, and only what is worth it; nobody waits for it.

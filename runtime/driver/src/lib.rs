@@ -15,6 +15,7 @@
 //! | `plan` | what the files ask for, and its way into the config log |
 //! | `configuration` | the config log as this process knows it |
 //! | `forgetting` | when the shards are asked what they need |
+//! | `holds` | what the shards that run here may still ask for |
 //! | `topology` | the topics that are read, as the cluster has them now |
 //! | `ownership` | from "this shard is ours" to a running engine |
 //! | `shard` | one owned shard: executes the engine's actions, feeds it events |
@@ -52,6 +53,7 @@ mod configuration;
 mod delivery;
 mod entrance;
 mod forgetting;
+mod holds;
 mod lanes;
 mod letters;
 mod memory;

@@ -1,9 +1,10 @@
 //! From "this shard is ours" to a running engine: fence, read, only then act (P6).
 
-use crate::{catch_up::CatchUp, configuration::Configuration, topology::Topology};
+use crate::{catch_up::CatchUp, configuration::Configuration, holds::Hold, topology::Topology};
 use outflow_api::{
     AppendOutcome, Fault, Journal, Offset, OffsetRange, Recovered, Shard, TopicPartition, Track, Transaction,
 };
+use outflow_catalogue::Needs;
 use outflow_engine::{Action, Engine, Settings};
 use std::{
     collections::BTreeMap,
@@ -56,6 +57,7 @@ pub(crate) struct Owned {
     /// Of the shard's partitions.
     pub bounds: BTreeMap<TopicPartition, OffsetRange>,
     pub actions: Vec<Action>,
+    pub hold: Hold,
 }
 
 /// An engine that knows what was decided. What the configuration wants from here on it is told later.
@@ -70,6 +72,7 @@ pub(crate) async fn recover(
     // The journal may name revisions that this process has not read yet (P20).
     let newest = recovered.revisions.last().map_or(recovered.applied.revision, |last| last.revision);
     configuration.wait_for(newest.max(recovered.applied.revision)).await?;
+    let hold = configuration.hold(settings.shard, Needs::of(&recovered))?;
     let own = |key: &TopicPartition| key.partition % shards == settings.shard.0;
     let all = topology.names().keys().flat_map(|topic| topology.partitions(*topic)).filter(own);
     let bounds = catch_up.bounds(all.collect()).await?;
@@ -83,7 +86,7 @@ pub(crate) async fn recover(
     let starts = starts(configuration, &topology, &recovered, &bounds);
     let mut actions = Vec::new();
     let engine = Engine::recover(settings, recovered, &starts, 0, &mut actions);
-    Ok(Owned { engine, topology, bounds, actions })
+    Ok(Owned { engine, topology, bounds, actions, hold })
 }
 
 /// Partitions that no owner ever read, of feeds that were taken: they begin where their log begins today.

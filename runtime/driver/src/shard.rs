@@ -8,6 +8,7 @@ use crate::{
     compute::Compute,
     configuration::Configuration,
     delivery::{self, Trouble, reason},
+    holds::Hold,
     lanes::{Lanes, OpenLane},
     memory::{Budget, Reserved},
     ownership::{JournalThread, Owned},
@@ -152,6 +153,7 @@ pub(crate) struct ShardTask {
     /// The last revision of the config log that the engine was told.
     told: Revision,
     repairs: repairing::Repairs,
+    hold: Hold,
     log: BTreeMap<TopicPartition, OffsetRange>,
     tasks: JoinSet<()>,
     is_draining: bool,
@@ -166,7 +168,7 @@ impl ShardTask {
         shared: Shared,
         mail: mpsc::UnboundedSender<Mail>,
     ) -> (ShardTask, Vec<Action>) {
-        let Owned { engine, topology, bounds, actions } = owned;
+        let Owned { engine, topology, bounds, actions, hold } = owned;
         // The revision that was applied is told again: some of its commands may be left.
         let told = Revision(engine.applied().revision.0.saturating_sub(1));
         let task = ShardTask {
@@ -185,6 +187,7 @@ impl ShardTask {
             pieces: HashMap::new(),
             told,
             repairs: repairing::Repairs::default(),
+            hold,
             log: bounds,
             tasks: JoinSet::new(),
             is_draining: false,
@@ -211,6 +214,7 @@ impl ShardTask {
                         self.look_at_ages();
                         self.show();
                         self.resume();
+                        self.hold.set(self.needs());
                     }
                 }
             }

@@ -2,7 +2,7 @@
 //! lane has changed, so that an event costs what it concerns and not what there is.
 
 use crate::lane::Lane;
-use outflow_api::{LaneId, Offset, Track};
+use outflow_api::{LaneId, Offset, Revision, Track};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
@@ -28,6 +28,10 @@ pub(crate) struct Agenda {
     pub unwritten: BTreeMap<Track, BTreeSet<(Offset, LaneId)>>,
     /// Lanes of which nothing is left but a record that the floor, once it is here, says better.
     pub rest: BTreeMap<Track, BTreeSet<(Offset, LaneId)>>,
+    /// The lowest row of each lane that may be read again by the definitions of its own offset, wherever floors are.
+    pub read_again: BTreeMap<Track, BTreeSet<(Offset, LaneId)>>,
+    /// The oldest revision that rows of each lane are read by, wherever they are.
+    pub named: BTreeSet<(Revision, LaneId)>,
 }
 
 #[derive(Default, PartialEq, Eq)]
@@ -41,12 +45,15 @@ struct Marks {
     holds: Vec<(Track, Offset)>,
     unwritten: Vec<(Track, Offset)>,
     rest: Option<(Track, Offset)>,
+    read_again: Vec<(Track, Offset)>,
+    named: Option<Revision>,
 }
 
 impl Marks {
     fn of(lane: &Lane, age_ms_max: u64) -> Marks {
         let feed = lane.record.feed;
         let track = |partition| Track { feed, partition };
+        let tracks = |(partition, offset)| (track(partition), offset);
         let is_free = lane.slot.is_none();
         let parked = lane.record.parked.as_ref();
         let oldest = lane.open.front().filter(|_| is_free);
@@ -65,11 +72,13 @@ impl Marks {
             blocked: lane.is_ready_but_blocked(),
             // While a reveal hangs there is nothing to try: its own answer resumes the lane.
             resume: parked.filter(|parked| !parked.held && !lane.reveal_stalled).map(|_| lane.resume_at_ms),
-            holds: lane.first_undecided().into_iter().map(|(key, offset)| (track(key), offset)).collect(),
-            unwritten: lane.first_unwritten().into_iter().map(|(key, offset)| (track(key), offset)).collect(),
+            holds: lane.first_undecided().into_iter().map(tracks).collect(),
+            unwritten: lane.first_unwritten().into_iter().map(tracks).collect(),
             rest: nothing_but_next
                 .then(|| lane.record.next.iter().map(|(key, next)| (track(*key), *next)).next())
                 .flatten(),
+            read_again: lane.first_read_again().into_iter().map(tracks).collect(),
+            named: lane.oldest_named(),
         }
     }
 }
@@ -103,6 +112,7 @@ impl Agenda {
     fn erase(&mut self, id: LaneId, marks: &Marks) {
         marks.due.map(|at| self.due.remove(&(at, id)));
         marks.resume.map(|at| self.resume.remove(&(at, id)));
+        marks.named.map(|revision| self.named.remove(&(revision, id)));
         for (set, is_in) in self.sets(marks) {
             if is_in {
                 set.remove(&id);
@@ -111,11 +121,13 @@ impl Agenda {
         marks.holds.iter().for_each(|(track, offset)| remove(&mut self.holds, *track, (*offset, id)));
         marks.unwritten.iter().for_each(|(track, offset)| remove(&mut self.unwritten, *track, (*offset, id)));
         marks.rest.iter().for_each(|(track, offset)| remove(&mut self.rest, *track, (*offset, id)));
+        marks.read_again.iter().for_each(|(track, offset)| remove(&mut self.read_again, *track, (*offset, id)));
     }
 
     fn write(&mut self, id: LaneId, marks: &Marks) {
         marks.due.map(|at| self.due.insert((at, id)));
         marks.resume.map(|at| self.resume.insert((at, id)));
+        marks.named.map(|revision| self.named.insert((revision, id)));
         for (set, is_in) in self.sets(marks) {
             if is_in {
                 set.insert(id);
@@ -126,6 +138,9 @@ impl Agenda {
         }
         for (track, offset) in &marks.unwritten {
             self.unwritten.entry(*track).or_default().insert((*offset, id));
+        }
+        for (track, offset) in &marks.read_again {
+            self.read_again.entry(*track).or_default().insert((*offset, id));
         }
         if let Some((track, offset)) = marks.rest {
             self.rest.entry(track).or_default().insert((offset, id));

@@ -8,7 +8,7 @@ use crate::{
     revision::Revisions,
 };
 use outflow_api::{
-    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, Offset, OffsetRange, Pending, Pins, Ranges, Revision,
+    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, Offset, OffsetRange, Pending, Ranges, Revision,
     TopicPartition, Track,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -152,12 +152,8 @@ impl Engine {
 
     /// The oldest revision that rows may still be routed or shaped by, those of runs included.
     pub fn oldest_revision(&self) -> Option<Revision> {
-        let records = self.lanes.iter().map(|(_, lane)| &lane.record);
-        let by = records.flat_map(|record| {
-            let pending = record.pending.as_ref().map(|pending| pending.by);
-            record.runs.iter().map(|run| run.by).chain(pending).filter_map(Pins::oldest)
-        });
-        by.chain(self.revisions.oldest()).min()
+        let named = self.agenda.named.first().map(|(revision, _)| *revision);
+        named.into_iter().chain(self.revisions.oldest()).min()
     }
 
     pub fn generation(&self) -> Generation {

@@ -210,6 +210,35 @@ impl Lane {
         unwritten.collect()
     }
 
+    /// The lowest row in each partition that may be read again by the definitions of its own offset, wherever the floor
+    /// is: of debts and batches, as they are here and in the journal. Batches count before they are decided: one that
+    /// was sealed at a lower floor covers what is below today's.
+    pub fn first_read_again(&self) -> BTreeMap<TopicPartition, Offset> {
+        let mut first: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
+        let mut see = |key: TopicPartition, offset: Offset| {
+            first.entry(key).and_modify(|known| *known = offset.min(*known)).or_insert(offset);
+        };
+        let records = || self.journaled.iter().chain([&self.record]);
+        // Rows that were mended are still whose they are at their own offsets.
+        let mended = records().flat_map(|record| &record.runs).filter(|run| run.by.whose.is_none());
+        let owed = records().flat_map(|record| &record.owed).chain(mended.flat_map(|run| &run.owed));
+        owed.filter_map(|(key, owed)| Some((*key, owed.first()?.start))).for_each(|(key, start)| see(key, start));
+        let pending = records().filter_map(|record| record.pending.as_ref()).map(|pending| &pending.covers);
+        let covers = pending.chain(self.slot.iter().map(|batch| &batch.covers)).flatten();
+        covers.for_each(|(key, range)| see(*key, range.start));
+        first
+    }
+
+    /// The oldest revision that rows are read by, wherever they are: of runs and batches, here and in the journal.
+    pub fn oldest_named(&self) -> Option<Revision> {
+        let records = self.journaled.iter().chain([&self.record]);
+        let by = records.flat_map(|record| {
+            let pending = record.pending.as_ref().map(|pending| pending.by);
+            record.runs.iter().map(|run| run.by).chain(pending).filter_map(Pins::oldest)
+        });
+        by.min()
+    }
+
     pub fn is_ready(&self) -> bool {
         let prepared = matches!(self.slot, Some(Batch { stage: Stage::Prepared(_), .. }));
         prepared && self.record.pending.is_none()

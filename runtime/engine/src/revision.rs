@@ -106,8 +106,7 @@ impl Engine {
     }
 
     /// Revisions that end below everything that may be read again: floors, debts, batches. The floors are those of the
-    /// journal: a lane that falls behind while higher ones are being written owes from there. Batches count before
-    /// they are decided: one that was sealed at a lower floor covers what is below today's.
+    /// journal: a lane that falls behind while higher ones are being written owes from there.
     pub(crate) fn outlived_revisions(&mut self) -> Vec<Revision> {
         let since_ms = self.now_ms.saturating_sub(self.outlived_at_ms);
         if self.revisions.known.len() < 2 || since_ms < self.settings.floor_ms {
@@ -115,19 +114,9 @@ impl Engine {
         }
         self.outlived_at_ms = self.now_ms;
         let mut needed: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
-        let mut need = |key: TopicPartition, start: Offset| {
-            needed.entry(key).and_modify(|need| *need = start.min(*need)).or_insert(start);
-        };
-        self.floors().for_each(|(track, floor)| need(track.partition, floor));
-        for (_, lane) in self.lanes.iter() {
-            let records = || lane.journaled.iter().chain([&lane.record]);
-            // Rows that were mended are still whose they are at their own offsets.
-            let mended = records().flat_map(|record| &record.runs).filter(|run| run.by.whose.is_none());
-            let owed = records().flat_map(|record| &record.owed).chain(mended.flat_map(|run| &run.owed));
-            owed.filter_map(|(key, owed)| Some((*key, owed.first()?.start))).for_each(|(key, start)| need(key, start));
-            let pending = records().filter_map(|record| record.pending.as_ref()).map(|pending| &pending.covers);
-            let covers = pending.chain(lane.slot.iter().map(|batch| &batch.covers)).flatten();
-            covers.for_each(|(key, range)| need(*key, range.start));
+        let again = self.agenda.read_again.iter().filter_map(|(track, rows)| Some((*track, rows.first()?.0)));
+        for (track, start) in self.floors().chain(again) {
+            needed.entry(track.partition).and_modify(|need| *need = start.min(*need)).or_insert(start);
         }
         let outlived = self.revisions.outlived(&needed);
         self.revisions.known[..outlived].iter().map(|known| known.record.revision).collect()

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use outflow_api::{
-    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, Offset, OffsetRange, Recovered, Revision, Shard,
-    TopicId, TopicPartition, Track,
+    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, LaneRecord, Offset, OffsetRange, Parked, Ranges,
+    Recovered, Revision, RevisionRecord, Shard, TopicId, TopicPartition, Track,
 };
 use outflow_engine::{
     Action, BatchSpec, Decision, Engine, Event, FlushLimits, Journaled, PreparedBatch, Revealed, Settings, Taken,
@@ -27,12 +27,16 @@ struct Shop {
 
 impl Shop {
     fn open() -> Shop {
+        Shop::recovered(Offset::ZERO, BTreeMap::new(), Vec::new())
+    }
+
+    fn recovered(floor: Offset, lanes: BTreeMap<LaneId, LaneRecord>, revisions: Vec<RevisionRecord>) -> Shop {
         let recovered = Recovered {
             incarnation: Incarnation(5),
             generation: Generation(9),
-            floors: BTreeMap::from([(TRACK, Offset::ZERO)]),
-            lanes: BTreeMap::new(),
-            revisions: Vec::new(),
+            floors: BTreeMap::from([(TRACK, floor)]),
+            lanes,
+            revisions,
             applied: Applied::default(),
             bytes_read: 0,
         };
@@ -158,4 +162,34 @@ fn fifty_thousand_lanes_cost_what_happens_to_them_and_leave_nothing() {
     timed("forgotten lanes", LANES, || journal(&mut shop, &mut asked));
     assert_eq!(shop.engine.lane_views().count(), 0, "an idle lane costs nothing");
     assert_eq!(shop.engine.floors().collect::<Vec<_>>(), [(TRACK, Offset(100_000))]);
+}
+
+#[test]
+fn which_definitions_fifty_thousand_debts_still_need_is_known_without_a_look_at_them() {
+    let parked = Parked { code: "paused".into(), hint: String::new(), held: true };
+    let owing = |lane: u32| LaneRecord {
+        owed: BTreeMap::from([(PARTITION, Ranges::of(OffsetRange::new(Offset(i64::from(lane)), Offset::OPEN)))]),
+        parked: Some(parked.clone()),
+        ..LaneRecord::default()
+    };
+    let revision = |number, start| RevisionRecord {
+        revision: Revision(number),
+        starts: BTreeMap::from([(PARTITION, Offset(start))]),
+    };
+    // All owe rows of the second, and the first is nobody's any more.
+    let lanes = (20..LANES + 20).map(|lane| (LaneId(lane), owing(lane))).collect();
+    let mut shop = Shop::recovered(Offset(70_000), lanes, vec![revision(1, 0), revision(2, 10), revision(3, 60_000)]);
+    let (floors, mut gone) = (1_000, Vec::new());
+    let (_, each) = timed("floors with 50,000 debts", floors, || {
+        for _ in 0..floors {
+            shop.now_ms += 1_000;
+            for action in shop.hears(Event::Tick) {
+                let Action::Append(decision) = action else { panic!("{action:?}") };
+                gone.extend(decision.transaction.revisions_gone);
+                drop(shop.hears(Event::Journaled(Journaled::Done)));
+            }
+        }
+    });
+    assert_eq!(gone, [Revision(1)]);
+    assert!(each < ONE_LANE_MAX, "{each:?} for each");
 }

@@ -6,15 +6,19 @@
 
 use bytes::Bytes;
 use outflow_api::{
-    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange,
-    Parked, Pending, Pins, Ranges, Recovered, Revision, RevisionRecord, Run, Shard, TopicId, TopicPartition, Track,
-    Transaction,
+    Applied, BatchId, ConfigEntry, ConfigRevision, FeedId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent,
+    LedgerRow, Offset, OffsetRange, Parked, Pending, Pins, Ranges, Recovered, Revision, RevisionRecord, Run, Shard,
+    TopicId, TopicPartition, Track, Transaction,
 };
-use outflow_journal::{KeyValue, Replay, barrier, decode_ledger, encode, encode_ledger, incarnation};
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use outflow_journal::{KeyValue, Replay, barrier, config, decode_ledger, encode, encode_ledger, incarnation};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
 
 /// Names of records with the versions that were released.
-const RELEASED: [(&str, u8); 15] = [
+const RELEASED: [(&str, u8); 20] = [
     ("lane", 2),
     ("lane-live", 2),
     ("lane-tombstone", 1),
@@ -30,6 +34,11 @@ const RELEASED: [(&str, u8); 15] = [
     ("ledger-lost-but", 1),
     ("ledger-abandoned", 1),
     ("ledger-skipped", 1),
+    ("config-entry", 1),
+    ("config-gone", 1),
+    ("config-complete", 1),
+    ("config-barrier", 1),
+    ("config-forgotten", 1),
 ];
 
 fn at(topic: u128, partition: u32) -> TopicPartition {
@@ -147,6 +156,20 @@ fn decided() -> LedgerRow {
     })
 }
 
+/// What a revision says of two objects.
+fn published() -> ConfigRevision {
+    let entry = |object: &str, content: Option<&'static [u8]>| ConfigEntry {
+        object: object.to_owned(),
+        content: content.map(Bytes::from_static),
+    };
+    let entries = vec![entry("connector/orders", Some(br#"{"topics":["orders"]}"#)), entry("lane/17", None)];
+    ConfigRevision { revision: Revision(1), entries }
+}
+
+fn config_record(at: usize) -> KeyValue {
+    config::encode(&published()).nth(at).expect("two entries and their end")
+}
+
 /// What this build writes.
 fn written(name: &str) -> KeyValue {
     let mut transaction = Transaction::default();
@@ -168,6 +191,11 @@ fn written(name: &str) -> KeyValue {
         "ledger-skipped" => {
             return encode_ledger(&row(LedgerEvent::Skipped { run: Some(Revision(11)), covers: covers() }));
         }
+        "config-entry" => return config_record(0),
+        "config-gone" => return config_record(1),
+        "config-complete" => return config_record(2),
+        "config-barrier" => return config::barrier(77),
+        "config-forgotten" => return config::forgotten(Revision(300)),
         other => unreachable!("{other} has no sample"),
     }
     encode(&transaction).pop().expect("one record")
@@ -209,6 +237,19 @@ fn replayed(record: &KeyValue) -> Recovered {
     replay.finish(Generation(12), 100)
 }
 
+/// The config log whose records are this one, and the others of a revision as this build writes them.
+fn config_log(name: &str, record: &KeyValue) -> config::Replay {
+    let mut records: Vec<KeyValue> = (0..3).map(config_record).collect();
+    match ["config-entry", "config-gone", "config-complete"].iter().position(|own| *own == name) {
+        Some(at) => records[at] = record.clone(),
+        None => records.push(record.clone()),
+    }
+    let mut replay = config::Replay::default();
+    let mut apply = |record: KeyValue| replay.apply(&record.key, record.value.as_deref(), 12);
+    records.into_iter().try_for_each(&mut apply).expect("every released version is readable");
+    replay
+}
+
 fn assert_means(name: &str, version: u8, record: &KeyValue) {
     let ledger = |record: &KeyValue| {
         decode_ledger(&record.key, record.value.as_deref().expect("no tombstones in the ledger")).expect("readable")
@@ -234,6 +275,11 @@ fn assert_means(name: &str, version: u8, record: &KeyValue) {
         "ledger-skipped" => {
             assert_eq!(ledger(record), row(LedgerEvent::Skipped { run: Some(Revision(11)), covers: covers() }))
         }
+        "config-entry" | "config-gone" | "config-complete" => {
+            assert_eq!(config_log(name, record).take(), [published()]);
+        }
+        "config-barrier" => assert!(config_log(name, record).saw(77)),
+        "config-forgotten" => assert_eq!(config_log(name, record).forgotten(), Revision(300)),
         other => unreachable!("{other} has no meaning"),
     }
 }
@@ -265,4 +311,14 @@ fn what_is_written_today_is_the_newest_golden_file() {
             newest + 1
         );
     }
+}
+
+#[test]
+fn every_golden_file_is_a_released_version() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let files = fs::read_dir(folder).expect("golden files").map(|file| file.expect("it is there").file_name());
+    let files: BTreeSet<String> = files.map(|file| file.to_string_lossy().into_owned()).collect();
+    let released =
+        RELEASED.iter().flat_map(|(name, newest)| (1..=*newest).map(move |version| format!("{name}.v{version}.hex")));
+    assert_eq!(files, released.collect());
 }

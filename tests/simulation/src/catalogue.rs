@@ -1,5 +1,6 @@
-use crate::{Log, Rng};
+use crate::{Log, Rng, checker::must};
 use outflow_api::{FeedId, LaneId, Offset, OffsetRange, Ranges, Revision, TopicPartition, Track};
+use outflow_catalogue::Needs;
 use outflow_engine::{Act, Command, Publication};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,8 @@ pub struct Catalogue {
     retired: BTreeMap<FeedId, Revision>,
     /// Where the first revision's feeds begin, if not at the start of the log.
     begins: BTreeMap<Track, Offset>,
+    /// What no shard needed is gone.
+    forgotten: Needs,
 }
 
 #[derive(Clone)]
@@ -36,7 +39,8 @@ impl Catalogue {
         let version_of = vec![Revision(1); feed_of.len()];
         let first = Entry { defines: true, lane_of, version_of, commands: Vec::new() };
         let begun = vec![Revision(1); 2];
-        Catalogue { entries: vec![first], feed_of, begun, retired: BTreeMap::new(), begins: BTreeMap::new() }
+        let (retired, begins, forgotten) = (BTreeMap::new(), BTreeMap::new(), Needs::default());
+        Catalogue { entries: vec![first], feed_of, begun, retired, begins, forgotten }
     }
 
     pub fn draw(rng: &mut Rng, keys: u32, lanes: u32) -> Catalogue {
@@ -103,6 +107,30 @@ impl Catalogue {
 
     pub fn commands(&self, revision: Revision) -> &[Command] {
         &self.entry(revision).commands
+    }
+
+    /// P20: all shards are past these needs. Orders that one has not taken name definitions as well.
+    pub fn forget(&mut self, needs: Needs) {
+        let untaken = self.entries.iter().skip(needs.taken.0 as usize).flat_map(|entry| &entry.commands);
+        let by = untaken.filter_map(|command| match command.act {
+            Act::Replay { by, .. } | Act::Repair { by, .. } => Some(by),
+            _ => None,
+        });
+        let Needs { routed, taken } = self.forgotten;
+        let ordered = by.min().unwrap_or(needs.routed);
+        self.forgotten = Needs { routed: needs.routed.min(ordered).max(routed), taken: needs.taken.max(taken) };
+    }
+
+    /// Rows may be read by this revision.
+    pub fn must_route(&self, revision: Revision) -> Result<(), String> {
+        must(revision >= self.forgotten.routed, || {
+            format!("rows are read by {revision:?}: {:?} is left", self.forgotten)
+        })
+    }
+
+    /// A shard may be told of this revision.
+    pub fn must_tell(&self, revision: Revision) -> Result<(), String> {
+        must(revision > self.forgotten.taken, || format!("{revision:?} is told: {:?} is left", self.forgotten))
     }
 
     /// As a shard of these partitions is told.
@@ -219,7 +247,8 @@ impl Catalogue {
     }
 
     fn draw_act(&self, rng: &mut Rng, log: &Log, revision: Revision) -> Act {
-        let any = |rng: &mut Rng| Revision(rng.between(1, revision.0));
+        // Nobody knows any more what was forgotten.
+        let any = |rng: &mut Rng| Revision(rng.between(1, revision.0)).max(self.forgotten.routed);
         match rng.below(120) {
             0..30 => {
                 let longest = if rng.chance(300) { 60 } else { 12 };

@@ -13,7 +13,7 @@ use outflow_api::{BatchId, Offset, OffsetRange, Pending, Pins, Shard, TopicParti
 use outflow_engine::{
     Account, BatchSpec, DebtRead, Decision, Event, Journaled, PreparedBatch, Reason, Revealed, Taken,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How one execution goes.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,8 @@ impl World {
                 self.reveal(process, pending, *read_rows && !call.ghost, luck)?.into_iter().collect()
             }
             What::ReadDebt { batch, partition, range, by, spent } => {
-                self.must_be_kept(process, *by, process.engine.is_reading(*batch))?;
+                let covers = BTreeMap::from([(*partition, *range)]);
+                self.must_be_kept(process, *by, &covers, process.engine.is_reading(*batch))?;
                 vec![self.read_debt(process, *batch, (*partition, *range), *by, spent)]
             }
             What::ReadLedger { command, lane, ranges } => {
@@ -178,7 +179,7 @@ impl World {
             Some(rows) => Some(rows.clone()),
             None if read => {
                 let by = pending.by;
-                self.must_be_kept(process, by, process.engine.pending(id).is_some())?;
+                self.must_be_kept(process, by, &pending.covers, process.engine.pending(id).is_some())?;
                 let rows = process.read_again(&self.log, &self.catalogue, (id.lane, by), &pending.covers);
                 if hash(&rows) != pending.rows_hash {
                     return Err(format!("{id} is read again, and is {rows:?}"));
@@ -208,13 +209,26 @@ impl World {
         Ok(Some(Answer::bare(Event::Revealed { batch: id, outcome })))
     }
 
-    /// P20: definitions that somebody still has to read by are older than none that the shard needs.
-    fn must_be_kept(&self, process: &Process, by: Pins, is_needed: bool) -> Result<(), String> {
-        let oldest = process.engine.oldest_revision();
-        match by.oldest().filter(|by| is_needed && oldest.is_none_or(|oldest| *by < oldest)) {
-            Some(by) => Err(format!("rows are read by {by:?}, and all below {oldest:?} may be gone")),
-            None => Ok(()),
+    /// P20: definitions that somebody still has to read by are older than none that the shard needs, as it says itself
+    /// and as its journal does.
+    fn must_be_kept(
+        &self,
+        process: &Process,
+        by: Pins,
+        covers: &BTreeMap<TopicPartition, OffsetRange>,
+        is_needed: bool,
+    ) -> Result<(), String> {
+        if !is_needed {
+            return Ok(());
         }
+        let oldest = process.engine.oldest_revision();
+        if let Some(by) = by.oldest().filter(|by| oldest.is_none_or(|oldest| *by < oldest)) {
+            return Err(format!("rows are read by {by:?}, and all below {oldest:?} may be gone"));
+        }
+        let own = covers.iter().filter_map(|(key, range)| process.engine.revision_at(*key, range.start));
+        let own = own.filter(|_| by.whose.is_none());
+        let is_owner = !process.zombie && self.journals[process.journal].is_owned_by(process.owner);
+        own.chain(by.oldest()).filter(|_| is_owner).try_for_each(|revision| self.catalogue.must_route(revision))
     }
 
     /// A prefix of what is owed, of one version of the lane; with luck several chunks are needed.

@@ -70,6 +70,15 @@ impl Journal {
     /// Second and third step: a barrier that brings every decision to light, then the reading.
     pub fn recover(&mut self) -> Recovered {
         let generation = self.barrier();
+        self.read(generation)
+    }
+
+    /// Without disturbing its owner. What is hidden may still be taken back.
+    pub fn peek(&self) -> Option<Recovered> {
+        (self.owner > 0).then(|| self.read(Generation(self.end)))
+    }
+
+    fn read(&self, generation: Generation) -> Recovered {
         let State { floors, lanes, revisions, applied } = self.seen.clone();
         let revisions = revisions.into_values().collect();
         Recovered { incarnation: self.incarnation, generation, floors, lanes, revisions, applied, bytes_read: 0 }

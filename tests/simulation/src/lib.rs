@@ -11,6 +11,7 @@ mod fates;
 mod held;
 mod journal;
 mod log;
+mod news;
 mod options;
 mod process;
 mod repairs;

@@ -177,6 +177,9 @@ impl Process {
         let mut taken: Vec<Taken> = Vec::new();
         for (offset, row) in log.rows(partition, range) {
             let revision = self.engine.revision_at(partition, offset).ok_or("fetched before any definitions")?;
+            if !self.zombie {
+                catalogue.must_route(revision)?;
+            }
             let lane = catalogue.lane(revision, row.key);
             let is_fed = catalogue.feed(lane) == track.feed;
             if !is_fed || !self.engine.wanted(lane, partition, range).contains(offset) {

@@ -5,6 +5,7 @@ use crate::{
     destination::{Destination, Kind},
     execute::{Luck, reason},
     journal::{Journal, State},
+    news::Forgetting,
     process::{Answer, Call, What},
 };
 use outflow_api::{Applied, FeedId, Incarnation, LaneId, Offset, OffsetRange, Revision, Shard, TopicPartition, Track};
@@ -30,6 +31,7 @@ pub struct World {
     pub dead_lane: Option<LaneId>,
     /// Feeds that nobody reads for now.
     pub paused: BTreeSet<FeedId>,
+    pub forgetting: Forgetting,
     pub owners: u64,
     pub calm: bool,
     pub steps: u64,
@@ -52,6 +54,7 @@ impl World {
         let catalogue = Catalogue::draw(&mut rng, options.keys, options.lanes);
         let kinds = (0..options.lanes).map(|_| if rng.chance(500) { Kind::Staged } else { Kind::Identity }).collect();
         let mut world = World::with(rng, options, catalogue, kinds);
+        world.forgetting = Forgetting::draw(seed);
         world.draw_log();
         let World { catalogue, rng, log, .. } = &mut world;
         catalogue.draw_begins(rng, log);
@@ -78,6 +81,7 @@ impl World {
             processes: Vec::new(),
             dead_lane: None,
             paused: BTreeSet::new(),
+            forgetting: Forgetting::never(),
             owners: 0,
             calm: false,
             steps: 0,
@@ -361,6 +365,7 @@ impl World {
     fn step(&mut self) -> Result<(), String> {
         self.steps += 1;
         self.now_ms += self.rng.below(8);
+        self.forget_now_and_then();
         for journal in 0..self.journals.len() {
             if self.owner(journal).is_none() && (self.calm || self.rng.chance(300)) {
                 self.start(journal)?;
@@ -488,13 +493,5 @@ impl World {
     fn end_pass(&mut self, process: &mut Process) -> Result<(), String> {
         let event = process.end_pass(SCHEDULED).unwrap_or(Event::Tick);
         self.hear(process, Answer::bare(event))
-    }
-
-    /// What the cluster and the config log have for the worker, when it gets around to it.
-    pub fn inform(&mut self, process: &mut Process) -> Result<(), String> {
-        let late = self.rng.chance(self.faults().lag);
-        let partitions = self.shards_of(process.journal);
-        let news = if late { None } else { process.news(&self.catalogue, &partitions) };
-        self.hear(process, Answer::bare(news.unwrap_or(Event::Tick)))
     }
 }

@@ -19,10 +19,12 @@ pub fn page(page: &Page) -> String {
 pub fn detail(detail: &Detail) -> String {
     let mut text = table(&HEAD.map(str::to_owned), &rows(&detail.merchant));
     for one in &detail.merchant.deliveries {
-        for (what, value) in [("code", &one.code), ("hint", &one.hint)] {
-            text += &value
-                .as_ref()
-                .map_or_else(String::new, |value| format!("lane {}: {what}: {}\n", one.lane, plain(value)));
+        let told = [&one.code, &one.hint].map(Option::as_deref).map(Option::unwrap_or_default);
+        match told {
+            ["", ""] => {}
+            // Most hints begin with their code.
+            [code, hint] if hint.starts_with(code) => text += &format!("lane {}: {}\n", one.lane, plain(hint)),
+            [code, hint] => text += &format!("lane {}: {}: {}\n", one.lane, plain(code), plain(hint)),
         }
         if let Some(Repair { run, records, refused }) = &one.repair {
             let found = match (refused, records) {
@@ -67,7 +69,7 @@ fn row(merchant: &str, delivery: &Delivery) -> Vec<String> {
         Some(code) if code != delivery.state.name() => format!("{} ({code})", delivery.state.name()),
         _ => delivery.state.name().to_owned(),
     };
-    let every = if delivery.schedule == 0 { "-".to_owned() } else { format!("{}s", delivery.schedule) };
+    let every = if delivery.schedule == 0 { "-".to_owned() } else { span(delivery.schedule.into()) };
     let texts = [merchant, &delivery.connector, &delivery.lane.to_string(), &state];
     let kept = kept(delivery.retention_left_seconds, delivery.records_left);
     let kept = if delivery.alarm.is_some() { format!("{kept} (alarm)") } else { kept };
@@ -78,13 +80,27 @@ fn row(merchant: &str, delivery: &Delivery) -> Vec<String> {
 
 /// `?` is not known.
 fn seconds(seconds: Option<u64>) -> String {
-    seconds.map_or_else(|| "?".to_owned(), |seconds| format!("{seconds}s"))
+    seconds.map_or_else(|| "?".to_owned(), span)
+}
+
+/// In the two largest units that it has: what is days old is not read in seconds.
+fn span(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let first = units.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(units.len() - 1);
+    let mut rest = seconds;
+    let parts = units.iter().skip(first).take(2).map(|(unit, name)| {
+        let count = rest / unit;
+        rest %= unit;
+        (count, name)
+    });
+    let parts = parts.enumerate().filter(|(at, (count, _))| *at == 0 || *count > 0);
+    parts.map(|(_, (count, name))| format!("{count}{name}")).collect::<Vec<_>>().join(" ")
 }
 
 /// How long the topics keep what is owed, as far as there is a limit.
 fn kept(seconds: Option<u64>, records: Option<u64>) -> String {
     match (seconds, records) {
-        (Some(seconds), _) => format!("{seconds}s"),
+        (Some(seconds), _) => span(seconds),
         (None, Some(records)) => format!("{records} records"),
         (None, None) => "-".to_owned(),
     }
@@ -137,4 +153,19 @@ fn table(head: &[String], rows: &[Vec<String>]) -> String {
 /// Nothing that a terminal would obey.
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_told_in_the_two_largest_units_that_it_has() {
+        let told = [0, 59, 60, 61, 3_600, 3_725, 86_400, 90_000, 604_799, 31_536_000].map(span);
+        assert_eq!(told, ["0s", "59s", "1m", "1m 1s", "1h", "1h 2m", "1d", "1d 1h", "6d 23h", "365d"]);
+        assert_eq!(
+            (seconds(None), kept(None, Some(7)), kept(None, None)),
+            ("?".into(), "7 records".into(), "-".into())
+        );
+    }
 }

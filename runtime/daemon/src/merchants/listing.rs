@@ -4,18 +4,34 @@ use outflow_catalogue::{Catalogue, LaneEntry};
 use outflow_control::{Alarm, Delivery, Merchant, OwedPartition, Page, Refusal, State, Wanted};
 use std::ops::Bound;
 
-/// Under the catalogue's lock: what the page does not show is looked at and not copied.
-pub fn page(catalogue: &Catalogue, standings: &Standings, wanted: &Wanted) -> Result<Page, Refusal> {
+/// The next merchants behind `after`, in the order of their ids.
+pub struct Stretch {
+    /// Those of their lanes that may be shown, as far as the catalogue knows it.
+    pub lanes: Vec<LaneId>,
+    /// The last of these merchants, if there are others behind him.
+    pub last: Option<String>,
+}
+
+/// Looks at the catalogue until so many lanes are found.
+pub fn stretch(catalogue: &Catalogue, wanted: &Wanted, lanes_max: usize) -> Result<Stretch, Refusal> {
     if let Some(connector) = &wanted.connector {
         target::known_connector(catalogue, connector)?;
     }
-    let prefix = wanted.prefix.as_deref().unwrap_or_default();
-    let from = match wanted.after.as_deref() {
-        Some(after) if after >= prefix => Bound::Excluded(after),
-        _ => Bound::Included(prefix),
-    };
-    let mut page = Page::default();
-    for (id, lanes) in catalogue.merchants(from).take_while(|(id, _)| id.starts_with(prefix)) {
+    let (mut found, mut last) = (Vec::new(), None);
+    for (id, lanes) in merchants(catalogue, wanted) {
+        if found.len() >= lanes_max {
+            return Ok(Stretch { lanes: found, last });
+        }
+        found.extend(lanes.iter().filter(|lane| may_be_shown(catalogue, **lane, wanted)));
+        last = Some(id.to_owned());
+    }
+    Ok(Stretch { lanes: found, last: None })
+}
+
+/// Adds those of a stretch that are as wanted; says so if one more was found than the page has room for. Under the
+/// catalogue's lock: what the page does not show is looked at and not copied.
+pub fn add(page: &mut Page, catalogue: &Catalogue, standings: &Standings, wanted: &Wanted, last: Option<&str>) {
+    for (id, lanes) in merchants(catalogue, wanted).take_while(|(id, _)| last.is_none_or(|last| *id <= last)) {
         let shown = lanes.iter().filter(|lane| is_shown(catalogue, standings, **lane, wanted));
         let deliveries: Vec<Delivery> = shown.filter_map(|lane| delivery(catalogue, standings, *lane)).collect();
         if deliveries.is_empty() {
@@ -23,11 +39,25 @@ pub fn page(catalogue: &Catalogue, standings: &Standings, wanted: &Wanted) -> Re
         }
         if page.merchants.len() == wanted.limit {
             page.next = page.merchants.last().map(|last: &Merchant| last.merchant.clone());
-            break;
+            return;
         }
         page.merchants.push(Merchant { merchant: id.to_owned(), deliveries });
     }
-    Ok(page)
+}
+
+fn merchants<'a>(catalogue: &'a Catalogue, wanted: &'a Wanted) -> impl Iterator<Item = (&'a str, &'a [LaneId])> {
+    let prefix = wanted.prefix.as_deref().unwrap_or_default();
+    let from = match wanted.after.as_deref() {
+        Some(after) if after >= prefix => Bound::Excluded(after),
+        _ => Bound::Included(prefix),
+    };
+    catalogue.merchants(from).take_while(move |(id, _)| id.starts_with(prefix))
+}
+
+fn may_be_shown(catalogue: &Catalogue, lane: LaneId, wanted: &Wanted) -> bool {
+    let Some(entry) = catalogue.lane(lane) else { return false };
+    wanted.connector.as_ref().is_none_or(|name| *name == entry.connector)
+        && catalogue.is_gone(lane) == (wanted.state == Some(State::Removed))
 }
 
 /// All that he ever had, with the partitions where something is owed.
@@ -41,10 +71,8 @@ pub fn detail(catalogue: &Catalogue, standings: &Standings, id: &str, lanes: &[L
 }
 
 fn is_shown(catalogue: &Catalogue, standings: &Standings, lane: LaneId, wanted: &Wanted) -> bool {
-    let Some(entry) = catalogue.lane(lane) else { return false };
-    let state = state(catalogue, standings, entry);
-    wanted.connector.as_ref().is_none_or(|name| *name == entry.connector)
-        && wanted.state.map_or(state != State::Removed, |wanted| wanted == state)
+    let Some(entry) = catalogue.lane(lane).filter(|_| may_be_shown(catalogue, lane, wanted)) else { return false };
+    wanted.state.is_none_or(|wanted| wanted == state(catalogue, standings, entry))
         && wanted.alarm.is_none_or(|wanted| alarm(standings, lane) == Some(wanted))
 }
 
@@ -112,4 +140,79 @@ fn partitions(catalogue: &Catalogue, standings: &Standings, entry: &LaneEntry) -
         }
     });
     owed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use outflow_catalogue::{
+        ConnectorEntry, Draft, FlushEntry, MerchantKey, Start, Unknown, WantedConnector, WantedLane, draft,
+    };
+    use std::collections::BTreeMap;
+
+    const FLUSH: FlushEntry = FlushEntry { rows: 1, bytes: 1, age_ms: 1 };
+    const ALL: Wanted = Wanted { connector: None, state: None, alarm: None, prefix: None, after: None, limit: 100 };
+
+    fn catalogue(merchants: u32) -> Catalogue {
+        let entry = ConnectorEntry {
+            version: 0,
+            topics: Vec::new(),
+            shape: serde_json::json!(1),
+            merchant: Some(MerchantKey::Key),
+            unknown: Unknown::Drop,
+            feeds: BTreeMap::new(),
+            flush: FLUSH,
+            dead_letters: None,
+            reject_percent_max: 100,
+            paused: false,
+        };
+        let lane = |number: u32| WantedLane {
+            connector: "orders".into(),
+            merchant: Some(format!("{number:06}")),
+            rejects: false,
+            identity: number.to_string(),
+            place: "{}".into(),
+            settings: "{}".into(),
+            flush: FLUSH,
+            schedule: 0,
+            start: Start::Latest,
+            source: String::new(),
+        };
+        let connectors = vec![WantedConnector { name: "orders".into(), entry }];
+        let wanted =
+            outflow_catalogue::Wanted { connectors, lanes: (0..merchants).map(lane).collect(), ..Default::default() };
+        let mut catalogue = Catalogue::default();
+        let Draft::Publish(revision) = draft(&catalogue, &wanted, true) else { unreachable!("it is new") };
+        catalogue.apply(&revision).expect("what was drafted can be applied");
+        catalogue
+    }
+
+    #[test]
+    fn a_page_of_fifty_thousand_merchants_asks_for_the_lanes_that_it_shows_and_one_more() {
+        let catalogue = catalogue(50_000);
+        for wanted in [ALL, Wanted { state: Some(State::Live), ..ALL }, Wanted { after: Some("0300".into()), ..ALL }] {
+            let (mut page, standings) = (Page::default(), Standings::default());
+            let Ok(Stretch { lanes, last }) = stretch(&catalogue, &wanted, 101) else { panic!("it is known") };
+            assert_eq!((lanes.len(), last.is_some()), (101, true));
+            add(&mut page, &catalogue, &standings, &wanted, last.as_deref());
+            assert_eq!((page.merchants.len(), &page.next), (100, &Some(page.merchants[99].merchant.clone())));
+        }
+    }
+
+    #[test]
+    fn stretches_chain_to_the_end_without_gap_or_overlap() {
+        let catalogue = catalogue(250);
+        let (mut page, mut wanted, mut stretches) = (Page::default(), Wanted { limit: 1_000, ..ALL }, 0);
+        loop {
+            let Ok(Stretch { lanes, last }) = stretch(&catalogue, &wanted, 100) else { panic!("it is known") };
+            assert!(lanes.len() <= 100);
+            add(&mut page, &catalogue, &Standings::default(), &wanted, last.as_deref());
+            stretches += 1;
+            let Some(last) = last else { break };
+            wanted.after = Some(last);
+        }
+        let shown: Vec<String> = page.merchants.into_iter().map(|merchant| merchant.merchant).collect();
+        assert_eq!(shown, (0..250).map(|number| format!("{number:06}")).collect::<Vec<_>>());
+        assert_eq!((stretches, page.next), (3, None));
+    }
 }

@@ -330,21 +330,39 @@ fn what_the_config_log_said_before_is_forgotten_and_the_next_starts_deliver_on()
     let (site, some) = (Site::new(&all), [all[0], all[100], all[249]]);
     let log = site.path().join("cluster/config/log");
     let mut before = 0;
-    for round in 0..5 {
+    for round in [0_u64, 1, 2, 3, 5] {
         if round < 3 {
             let flush = format!(", flush: {{ rows: {} }}", 1_000 + round);
             all.iter().for_each(|id| site.merchant(id, &flush));
         }
         let daemon = site.start();
-        site.produce(&some, round * 10..round * 10 + 10);
-        some.iter().for_each(|id| site.wait_for(id, 0..round * 10 + 10, 1));
+        let numbers = |round: u64| round * 10..round * 10 + 10;
+        site.produce(&some, numbers(round));
+        some.iter().for_each(|id| site.wait_for(id, 0..numbers(round).end, 1));
         if round == 3 {
             daemon.wait_log("old contents of the config log are forgotten");
             let after = std::fs::metadata(&log).expect("it is there").len();
             assert!(after < before * 3 / 4, "{before} bytes became {after}");
+            // And who runs holds no more than who starts.
+            daemon.wait_log("what the config log has forgotten is dropped");
+            all.iter().for_each(|id| site.merchant(id, ", flush: { rows: 2000 }"));
+            daemon.wait_log("configuration published");
+            site.produce(&some, numbers(4));
+            some.iter().for_each(|id| site.wait_for(id, 0..numbers(4).end, 1));
         }
         before = std::fs::metadata(&log).expect("it is there").len();
         let log = daemon.drain();
         assert!(!log.contains("ERROR"), "{log}");
+        if round == 0 {
+            site.copy_journal("cluster/journal", "old-journal");
+        }
     }
+    std::fs::remove_dir_all(site.path().join("cluster/journal")).expect("nobody uses it");
+    site.copy_journal("old-journal", "cluster/journal");
+    let config = site.path().join("outflow.yaml");
+    let output = Command::new(site::PROGRAM).args(["run", "--config"]).arg(config).output().expect("it starts");
+    let told = String::from_utf8([output.stdout, output.stderr].concat()).expect("text");
+    assert!(!output.status.success() && told.contains("config-forgotten"), "{told}");
+    assert!(told.contains("the journal is older than the config log"), "{told}");
+    some.iter().for_each(|id| site.wait_for(id, 0..60, 1));
 }

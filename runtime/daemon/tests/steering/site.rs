@@ -56,8 +56,10 @@ impl Site {
         self.folder.path()
     }
 
+    /// At once: somebody may be looking.
     pub fn write(&self, name: &str, text: &str) {
-        fs::write(self.path().join(name), text).expect("our own folder can be written");
+        let (half, whole) = (self.path().join("half-written"), self.path().join(name));
+        fs::write(&half, text).and_then(|()| fs::rename(half, whole)).expect("our own folder can be written");
     }
 
     /// `more` settings of his delivery, each behind a comma.
@@ -128,6 +130,11 @@ impl Site {
         }
     }
 
+    /// Folders of the site; nobody may run meanwhile.
+    pub fn copy_journal(&self, from: &str, to: &str) {
+        copy(&self.path().join(from), &self.path().join(to));
+    }
+
     pub fn start(&self) -> Daemon<'_> {
         self.start_with(&[])
     }
@@ -142,6 +149,19 @@ impl Site {
             daemon.url().is_some() && daemon.json(&["lag", "--json"])["shards"].as_array().is_some_and(|s| s.len() == 2)
         });
         daemon
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("our own folder can be written");
+    for entry in fs::read_dir(from).expect("it is there") {
+        let (entry, to) = (entry.expect("it is there").path(), to.to_owned());
+        let to = to.join(entry.file_name().expect("it has a name"));
+        if entry.is_dir() {
+            copy(&entry, &to);
+        } else {
+            fs::copy(&entry, &to).expect("our own folder can be written");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the config log brings, in the engine's terms.
 
 use super::*;
-use outflow_catalogue::{Change, Order};
+use outflow_catalogue::{Change, Needs, Order};
 use outflow_engine::{Act, Command, Publication};
 
 impl ShardTask {
@@ -22,6 +22,12 @@ impl ShardTask {
             self.handle(Event::TracksAdded(added));
         }
         self.look_at_ways();
+    }
+
+    /// What it may still ask the catalogue for.
+    pub(super) fn needs(&self) -> Needs {
+        let taken = Revision(self.engine.applied().revision.0.saturating_sub(1));
+        Needs { routed: self.engine.oldest_revision().unwrap_or(taken), taken }
     }
 
     /// Whatever a parked lane waits for, its own configuration may have brought it.
