@@ -94,8 +94,8 @@ impl KafkaSettings {
         self.client(&[("isolation.level", "read_committed")])
     }
 
-    /// Reads what it is given by hand. Memory ahead of the caller: 24 MiB in its queue and 8 MiB in flight for each
-    /// broker; a record that is larger than that comes through alone.
+    /// Reads what it is given by hand. Memory ahead of the caller: 16 MiB in its queue, and what each broker has in
+    /// flight: 2 MiB, compressed, five to ten times that when it has come. A batch that is larger comes through alone.
     pub(crate) fn source(&self) -> ClientConfig {
         let debug = match self.properties.get("debug") {
             // The topic's log says when a topic was made anew under its name.
@@ -110,9 +110,9 @@ impl KafkaSettings {
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             ("queued.min.messages", "1000000"),
-            ("queued.max.messages.kbytes", "24576"),
-            ("fetch.max.bytes", "8388608"),
-            ("fetch.message.max.bytes", "2097152"),
+            ("queued.max.messages.kbytes", "16384"),
+            ("fetch.max.bytes", "2097152"),
+            ("fetch.message.max.bytes", "1048576"),
             ("receive.message.max.bytes", "134217728"),
             ("fetch.wait.max.ms", "100"),
             // The default, a second, leaves the queue empty whenever it was full.
