@@ -37,6 +37,12 @@ impl Repairs {
         self.again.insert(run, number);
     }
 
+    /// Commanded after the other.
+    pub fn comes_after(&self, run: Run, other: Run) -> bool {
+        let number = |run: &Run| self.again.get(run).or(self.runs.get(run)).copied();
+        number(&run) > number(&other)
+    }
+
     pub fn ledger_trimmed(&mut self, journal: usize) {
         self.trimmed.insert(journal);
     }
