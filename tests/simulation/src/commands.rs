@@ -166,7 +166,7 @@ impl Checker {
             let (covered, nothing) = (self.covered(scene.journal, lane), Ranges::default());
             for (key, asked) in asked {
                 let mut missing = asked.minus(covered.get(key).unwrap_or(&nothing));
-                missing.remove(OffsetRange::new(scene.live_from(scene.before, lane, *key), Offset::OPEN));
+                missing.remove(OffsetRange::new(self.repairs.live_since(scene, lane, *key), Offset::OPEN));
                 missing = missing.minus(self.repairs.owed(scene.journal, lane, *key).unwrap_or(&nothing));
                 // By an earlier command of the same transaction.
                 let runs = scene.after.lanes.get(&lane).into_iter().flat_map(|record| &record.runs);
