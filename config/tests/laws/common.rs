@@ -6,6 +6,7 @@ use std::{fs, io, path::Path};
 /// A sink that knows its settings and cannot be opened.
 pub const LAKE: SinkDescriptor = SinkDescriptor {
     kind: "object_store",
+    removes: true,
     guarantee: Guarantee::ExactlyOnce,
     settings: &[
         ("url", "where"),

@@ -4,6 +4,7 @@ use crate::{
     place::Place,
     token::{PieceToken, Upload},
 };
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{
     Attribute, AttributeValue, Attributes, Error, GetOptions, PutMode, PutMultipartOptions, PutOptions, PutPayload,
@@ -79,6 +80,16 @@ impl Bucket {
         self.put_whole(id, &path, token, piece).await
     }
 
+    /// Whatever stands under the key is a batch's that was replaced. A put that comes late finds the name taken, and by
+    /// the checksum, the batch done.
+    pub async fn empty(&self, (key, bytes, checksum): (String, Bytes, u64)) -> Result<(), Fault> {
+        let path = self.path(&key)?;
+        let attributes = attributes(0, checksum);
+        let options = PutOptions { mode: PutMode::Overwrite, attributes, ..PutOptions::default() };
+        let put = self.client.put_opts(&path, PutPayload::from_bytes(bytes), options).await;
+        put.map(drop).map_err(|error| self.fault(Act::Empty, error))
+    }
+
     /// Azure has no such thing: its blocks go by themselves after a week, and nobody else knows their names.
     pub async fn abort(&self, id: BatchId, token: &PieceToken) -> Result<(), Fault> {
         let Some(upload) = &token.upload else { return Ok(()) };
@@ -101,7 +112,10 @@ impl Bucket {
     }
 
     async fn create_upload(&self, path: &Path, token: &PieceToken) -> object_store::Result<String> {
-        let options = PutMultipartOptions { attributes: attributes(token), ..PutMultipartOptions::default() };
+        let options = PutMultipartOptions {
+            attributes: attributes(token.rows, token.checksum),
+            ..PutMultipartOptions::default()
+        };
         match self.client.create_multipart_opts(path, options).await {
             // Azure names no attributes before the end.
             Err(Error::NotSupported { .. } | Error::NotImplemented { .. }) => self.client.create_multipart(path).await,
@@ -121,9 +135,8 @@ impl Bucket {
         token: &PieceToken,
         piece: &Piece,
     ) -> Result<CommitOutcome, Fault> {
-        let mut written = token.clone();
-        written.checksum = crate::checksum(piece);
-        let options = PutOptions { mode: PutMode::Create, attributes: attributes(&written), ..PutOptions::default() };
+        let attributes = attributes(token.rows, crate::checksum(piece));
+        let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
         match self.client.put_opts(path, payload(piece), options).await {
             Ok(_) => Ok(CommitOutcome::Committed),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
@@ -169,9 +182,9 @@ impl Bucket {
     }
 }
 
-fn attributes(token: &PieceToken) -> Attributes {
-    let checksum = format!("{:016x}", token.checksum);
-    let pairs = [(ROWS, token.rows.to_string()), (CHECKSUM, checksum)];
+fn attributes(rows: u64, checksum: u64) -> Attributes {
+    let checksum = format!("{checksum:016x}");
+    let pairs = [(ROWS, rows.to_string()), (CHECKSUM, checksum)];
     pairs.into_iter().map(|(name, value)| (Attribute::Metadata(name.into()), AttributeValue::from(value))).collect()
 }
 

@@ -4,8 +4,11 @@ use crate::{
     template::Template,
 };
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
 use outflow_api::{Blame, Encoded, Fault, Piece, SealedBatch};
 use outflow_formats::{NdjsonCompression, NdjsonOptions, ParquetCompression, ParquetOptions, ndjson, parquet};
+use std::sync::Arc;
 
 /// Of one request, at every store.
 const OBJECT_BYTES_MAX: usize = 4 << 30;
@@ -29,6 +32,19 @@ fn piece(file: &File, part: Part) -> Result<Piece, Fault> {
         return Err(Fault::park(Blame::Us, "object-too-large", hint));
     }
     Ok(piece)
+}
+
+/// A file of the kind that its key names, without a row: what stays under the key of an object whose rows are removed.
+pub fn empty(key: &str, schema: &SchemaRef) -> Result<Bytes, Fault> {
+    if key.ends_with(".parquet") {
+        return parquet::encode(&[RecordBatch::new_empty(Arc::clone(schema))], &ParquetOptions::default());
+    }
+    let compression = match key.rsplit_once('.') {
+        Some((_, "gz")) => NdjsonCompression::Gzip,
+        Some((_, "zst")) => NdjsonCompression::Zstd,
+        _ => NdjsonCompression::None,
+    };
+    ndjson::encode(&[], &NdjsonOptions { compression })
 }
 
 fn parquet_options(file: &File) -> ParquetOptions {

@@ -7,6 +7,7 @@ use std::{error::Error as StdError, io, io::ErrorKind, path::Path};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Act {
     Put,
+    Empty,
     Stage,
     Complete,
     Abort,
@@ -19,6 +20,7 @@ impl Act {
     fn shown(self) -> &'static str {
         match self {
             Act::Put => "writing an object",
+            Act::Empty => "replacing an object by an empty one",
             Act::Stage => "staging a multipart upload",
             Act::Complete => "completing a multipart upload",
             Act::Abort => "aborting a multipart upload",
@@ -35,7 +37,7 @@ impl Act {
             Store::S3 { bucket } => {
                 let object = format!("on arn:aws:s3:::{bucket}/{prefix}*");
                 match self {
-                    Act::Put | Act::Stage | Act::Complete => format!("s3:PutObject {object}"),
+                    Act::Put | Act::Empty | Act::Stage | Act::Complete => format!("s3:PutObject {object}"),
                     Act::Abort => format!("s3:AbortMultipartUpload {object}"),
                     Act::Look => format!("s3:GetObject {object} and s3:ListBucket on arn:aws:s3:::{bucket}"),
                     Act::List => format!("s3:ListBucket on arn:aws:s3:::{bucket}"),
@@ -45,6 +47,7 @@ impl Act {
             Store::Gcs { bucket } => {
                 let right = match self {
                     Act::Put | Act::Stage | Act::Complete => "storage.objects.create",
+                    Act::Empty => "storage.objects.create and storage.objects.delete",
                     Act::Abort => "storage.multipartUploads.abort",
                     Act::Look => "storage.objects.get",
                     Act::List => "storage.objects.list",
@@ -54,7 +57,7 @@ impl Act {
             }
             Store::Azure { account, container } => {
                 let right = match self {
-                    Act::Put | Act::Stage | Act::Complete | Act::Abort => "write",
+                    Act::Put | Act::Empty | Act::Stage | Act::Complete | Act::Abort => "write",
                     Act::Look | Act::List => "read",
                     Act::Delete => "delete",
                 };

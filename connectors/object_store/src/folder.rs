@@ -3,6 +3,7 @@ use crate::{
     fault,
     token::Token,
 };
+use bytes::Bytes;
 use outflow_api::{BatchId, CommitOutcome, Fault, Piece, SweepReport, SweepScope};
 use std::{
     collections::HashSet,
@@ -60,6 +61,12 @@ impl Folder {
         lock(&self.synced).remove(&id);
         let removed = blocking(|| (0..pieces).try_for_each(|index| remove(&self.staged(id, index))));
         removed.map_err(|error| fault::of_folder(&self.root, "removed", error))
+    }
+
+    /// Files under these names have no rows from here on, whatever they had.
+    pub async fn empty(&self, id: BatchId, files: &[(String, Bytes, u64)]) -> std::result::Result<(), Fault> {
+        let emptied = self.replace_by(id, files).await;
+        emptied.map_err(|error| fault::of_folder(&self.root, "emptied", error))
     }
 
     pub fn sweep(&self, scope: &SweepScope) -> std::result::Result<SweepReport, Fault> {
@@ -155,6 +162,28 @@ impl Folder {
         let outcomes = outcomes.collect::<Result<_>>()?;
         lock(&self.synced).remove(&id);
         Ok(outcomes)
+    }
+
+    /// Written and synced out of sight, then in the old one's place at once: no reader finds half a file, and no late
+    /// link a free name.
+    async fn replace_by(&self, id: BatchId, files: &[(String, Bytes, u64)]) -> Result<()> {
+        let disk = briefly(0, || self.disk())?;
+        let write = |(index, (_, bytes, _)): (usize, &(String, Bytes, u64))| {
+            let (mut file, unfinished) = self.create_new(disk, &format!("{id}-{index}"))?;
+            file.write_all(bytes)?;
+            Ok(unfinished)
+        };
+        let written: Vec<PathBuf> = briefly(0, || files.iter().enumerate().map(write).collect::<Result<_>>())?;
+        disk.sync(written.iter().cloned().collect()).await?;
+        let targets: Vec<PathBuf> = files.iter().map(|(key, ..)| self.root.join(key)).collect();
+        let place = |(unfinished, target): (&PathBuf, &PathBuf)| {
+            if let Some(folder) = target.parent().filter(|folder| !folder.exists()) {
+                self.make_folder(disk, folder)?;
+            }
+            fs::rename(unfinished, target)
+        };
+        briefly(0, || written.iter().zip(&targets).try_for_each(place))?;
+        self.sync_links(disk, targets.iter().map(PathBuf::as_path)).await
     }
 
     async fn sync_links(&self, disk: &Disk, targets: impl Iterator<Item = &Path>) -> Result<()> {

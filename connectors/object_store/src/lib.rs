@@ -11,6 +11,7 @@ mod examine;
 mod fault;
 mod folder;
 mod place;
+mod receipt;
 mod remote;
 mod settings;
 mod split;
@@ -21,15 +22,18 @@ use crate::{
     bucket::Bucket,
     folder::Folder,
     place::Store,
+    receipt::{Object, Receipt},
     settings::{File, Settings},
     template::Template,
     token::PieceToken,
 };
+use arrow_schema::SchemaRef;
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use outflow_api::{
-    BatchId, Blame, CommitOutcome, CommitPermit, Encoded, Fault, Finding, Guarantee, Identity, Piece, Prepared, Remote,
-    SealedBatch, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope,
+    BatchId, Blame, CommitOutcome, CommitPermit, Delivered, Encoded, Fault, Finding, Guarantee, Identity, Piece,
+    Prepared, Remote, SealedBatch, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope,
 };
 use serde_json::Value;
 use std::{hash::Hasher, sync::Arc};
@@ -39,6 +43,7 @@ use twox_hash::XxHash64;
 pub static DESCRIPTOR: SinkDescriptor = SinkDescriptor {
     kind: "object_store",
     guarantee: Guarantee::ExactlyOnce,
+    removes: true,
     settings: settings::MEANINGS,
     identity,
     open,
@@ -73,7 +78,8 @@ fn open(settings: &Value, context: SinkContext) -> Result<Arc<dyn Sink>, Fault> 
         (_, None) => unreachable!("every bucket has a client"),
     };
     let Settings { file, pieces_max, .. } = settings;
-    Ok(Arc::new(ObjectStoreSink { identity: context.identity, remote, file, pieces_max, template, destination }))
+    let (identity, schema) = (context.identity, context.decoder.schema());
+    Ok(Arc::new(ObjectStoreSink { identity, remote, file, pieces_max, template, schema, destination }))
 }
 
 struct ObjectStoreSink {
@@ -82,6 +88,7 @@ struct ObjectStoreSink {
     file: File,
     pieces_max: usize,
     template: Template,
+    schema: SchemaRef,
     destination: Destination,
 }
 
@@ -153,6 +160,28 @@ impl Sink for ObjectStoreSink {
             Destination::Folder(folder) => folder.sweep(scope),
             // Uploads of others are not listed by the library; a lifecycle rule of the bucket ends them.
             Destination::Bucket(_) => Ok(SweepReport::default()),
+        }
+    }
+
+    fn receipt(&self, prepared: &Prepared) -> Bytes {
+        Token::read(prepared, &self.identity).map_or_else(|_| Bytes::new(), |token| Receipt::of(&token).write())
+    }
+
+    /// Each object is replaced by one without rows, and stays: under a key that is free, the late request of a worker
+    /// that is gone would write it once more.
+    async fn remove(&self, old: &Delivered) -> Result<(), Fault> {
+        let objects = Receipt::read(old, &self.identity)?.objects;
+        let empty = |object: &Object| {
+            let key = object.key(old.id);
+            encode::empty(&key, &self.schema).map(|bytes| (key, bytes, object.checksum))
+        };
+        let objects: Vec<_> = objects.iter().map(empty).collect::<Result<_, _>>()?;
+        match &self.destination {
+            Destination::Folder(folder) => folder.empty(old.id, &objects).await,
+            Destination::Bucket(bucket) => {
+                let calls: Vec<_> = objects.into_iter().map(|object| bucket.empty(object)).collect();
+                stream::iter(calls).buffered(PIECES_AT_ONCE).try_collect().await
+            }
         }
     }
 

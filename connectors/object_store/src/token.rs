@@ -88,8 +88,17 @@ impl PieceToken {
     }
 
     pub fn key(&self, id: outflow_api::BatchId) -> String {
-        self.key.replace(PLACEHOLDER, &id.to_string())
+        key_of(&self.key, id)
     }
+
+    /// The key with a placeholder for the id.
+    pub fn template(&self) -> String {
+        self.key.clone()
+    }
+}
+
+pub fn key_of(template: &str, id: outflow_api::BatchId) -> String {
+    template.replace(PLACEHOLDER, &id.to_string())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub struct LaneRecord {
     /// Offsets within `owed` whose dead letters are out already: a batch was decided, then lost at the destination.
     pub spent: BTreeMap<TopicPartition, Vec<Offset>>,
     pub parked: Option<Parked>,
+    pub replacing: Option<Replacing>,
 }
 
 impl LaneRecord {
@@ -34,6 +35,7 @@ impl LaneRecord {
         self.pending.is_none()
             && self.parked.is_none()
             && self.runs.is_empty()
+            && self.replacing.is_none()
             && self.owed.values().all(Ranges::is_empty)
             && self.next.iter().all(passed)
     }
@@ -54,6 +56,27 @@ pub struct Run {
     pub owed: BTreeMap<TopicPartition, Ranges>,
     /// As the lane's own.
     pub spent: BTreeMap<TopicPartition, Vec<Offset>>,
+}
+
+/// A run that takes the place of older deliveries: they are removed when the journal knows that all of it is visible.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replacing {
+    pub run: Revision,
+    /// Not yet known to be removed.
+    pub old: Vec<Delivered>,
+}
+
+impl Replacing {
+    pub fn names(&self, batch: BatchId) -> bool {
+        self.old.iter().any(|old| old.id == batch)
+    }
+}
+
+/// A visible batch, and by what its sink removes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivered {
+    pub id: BatchId,
+    pub receipt: Bytes,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -144,8 +167,14 @@ pub enum LedgerEvent {
         rows: u64,
         rejected: u64,
         rows_hash: u64,
+        /// What the sink needs to remove the batch one day; empty where it cannot, or an older build did not ask it.
+        receipt: Bytes,
     },
     Revealed,
+    /// Visible once, and removed: all rows that it covers are delivered by this run.
+    Removed {
+        run: Revision,
+    },
     /// Proven never to become visible; its rows are owed again, but for those whose dead letters are out.
     Lost {
         spent: BTreeMap<TopicPartition, Vec<Offset>>,

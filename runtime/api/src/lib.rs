@@ -30,8 +30,8 @@ pub use config_log::{ConfigEntry, ConfigLog, ConfigRevision, Forgotten, Publicat
 pub use decoder::{Decoded, Decoder, RejectedRow};
 pub use fault::{Blame, Fault, Reach, Verdict};
 pub use journal::{
-    AppendOutcome, Applied, DeadLetter, Journal, LaneRecord, Ledger, LedgerEvent, LedgerRow, Parked, Pending,
-    Recovered, RevisionRecord, Run, Transaction,
+    AppendOutcome, Applied, DeadLetter, Delivered, Journal, LaneRecord, Ledger, LedgerEvent, LedgerRow, Parked,
+    Pending, Recovered, Replacing, RevisionRecord, Run, Transaction,
 };
 pub use model::{Column, FilterError, Model, UnknownFields};
 pub use pins::{Pin, Pins};
@@ -41,8 +41,8 @@ pub use record::{Headers, RecordBlock, RecordView, RowSlice, Rows};
 pub use remote::Remote;
 pub use retention::Retention;
 pub use sink::{
-    CommitOutcome, CommitPermit, Encoded, Guarantee, Identity, OpenSink, Origin, Piece, Prepared, SealedBatch, Sink,
-    SinkContext, SinkDescriptor, SweepReport, SweepScope, TOKEN_BYTES_MAX,
+    CommitOutcome, CommitPermit, Encoded, Guarantee, Identity, OpenSink, Origin, Piece, Prepared, RECEIPT_BYTES_MAX,
+    SealedBatch, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope, TOKEN_BYTES_MAX,
 };
 pub use source::{Source, SourceEvent};
 pub use sqltype::{SqlType, SqlTypeError, StructField};

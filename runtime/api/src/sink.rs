@@ -1,4 +1,6 @@
-use crate::{BatchId, Decoder, Fault, Generation, Incarnation, OffsetRange, Remote, Shard, TopicPartition};
+use crate::{
+    BatchId, Blame, Decoder, Delivered, Fault, Generation, Incarnation, OffsetRange, Remote, Shard, TopicPartition,
+};
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -77,6 +79,8 @@ pub struct Prepared {
 }
 
 pub const TOKEN_BYTES_MAX: usize = 64 * 1024;
+/// The ledger keeps it for ever.
+pub const RECEIPT_BYTES_MAX: usize = 16 * 1024;
 
 /// Proof that the decision to reveal a batch is in the journal. Only the engine mints it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -118,7 +122,9 @@ pub enum CommitOutcome {
 ///   processes, reveal the batch once.
 /// - `commit` answers `Lost` only after it made the reveal impossible; after `Lost` nothing of the batch appears.
 /// - After `abort` or `sweep`, a batch that was not visible never becomes visible.
-/// - A token of another destination (its identity differs) is a fault that parks, never `Lost`.
+/// - A token or receipt of another destination (its identity differs) is a fault that parks, never `Lost`.
+/// - After `remove`, no reader finds a row of the batch, and no late `commit` brings one back, whoever sent it; all
+///   rows of every other batch stay.
 /// - A sink does not retry, sleep, spawn or read a clock: it answers a [`Fault`], and the engine decides.
 /// - A fault says how far it reaches: what concerns one lane alone must not stop the others of its host.
 /// - `open` does no I/O: ten thousand lanes are opened at start.
@@ -135,6 +141,19 @@ pub trait Sink: Send + Sync {
     async fn abort(&self, prepared: &Prepared) -> Result<(), Fault>;
     /// Garbage collection: what older generations of this shard prepared and nobody decided.
     async fn sweep(&self, scope: &SweepScope) -> Result<SweepReport, Fault>;
+    /// What the ledger keeps of a batch, for ever, so that `remove` can find it: short, without upload ids or parts.
+    /// Empty: this sink cannot remove, and a replay with `replace` is refused.
+    fn receipt(&self, _prepared: &Prepared) -> Bytes {
+        Bytes::new()
+    }
+    /// Takes the rows of a visible batch away: those of a run that takes its place are visible, and journaled as such.
+    /// Repeated until it answers, also by other processes; done, too, where nothing is left to be removed. For a
+    /// destination that could swap old rows for new ones in one transaction, a permit would have to name the old ones:
+    /// none does yet.
+    async fn remove(&self, old: &Delivered) -> Result<(), Fault> {
+        let hint = format!("batch {} cannot be removed: this kind of destination has no way to do it", old.id);
+        Err(Fault::park(Blame::Us, "cannot-remove", hint))
+    }
     /// `check --connect`: can we write here? Leaves nothing behind. Answers what was seen, step by step.
     async fn examine(&self) -> Vec<crate::Finding>;
 }
@@ -165,6 +184,8 @@ pub struct SinkDescriptor {
     /// As in the config: `object_store`.
     pub kind: &'static str,
     pub guarantee: Guarantee,
+    /// It answers receipts and can `remove`: replays may replace.
+    pub removes: bool,
     /// What the batches of one lane have to satisfy for each setting: name, meaning, default; for `check` and docs.
     pub settings: &'static [(&'static str, &'static str)],
     /// From settings whose references are *not* resolved; refuses references in fields that say where.

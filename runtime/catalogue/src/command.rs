@@ -43,6 +43,12 @@ pub enum Order {
         by: u64,
         ranges: BTreeMap<String, Vec<(i64, i64)>>,
     },
+    /// These ranges once more, in place of all that was delivered of them.
+    Replace {
+        lane: u32,
+        by: u64,
+        ranges: BTreeMap<String, Vec<(i64, i64)>>,
+    },
 }
 
 impl Order {
@@ -54,23 +60,26 @@ impl Order {
             | Order::Skip { lane }
             | Order::Abandon { lane }
             | Order::Replay { lane, .. }
-            | Order::Repair { lane, .. } => *lane,
+            | Order::Repair { lane, .. }
+            | Order::Replace { lane, .. } => *lane,
         })
     }
 
-    /// A replay or a repair is routed by the definitions that are in force where it is published: older ones may be
+    /// A replay of any mode is routed by the definitions that are in force where it is published: older ones may be
     /// forgotten before every shard has heard of it (P20).
     pub fn routed_by(&self, revision: Revision) -> Order {
         let mut order = self.clone();
-        if let Order::Replay { by, .. } | Order::Repair { by, .. } = &mut order {
+        if let Order::Replay { by, .. } | Order::Repair { by, .. } | Order::Replace { by, .. } = &mut order {
             *by = revision.0;
         }
         order
     }
 
-    /// Of a replay or a repair: none where the text is not one of ours.
+    /// Of a replay of any mode: none where the text is not one of ours.
     pub fn ranges(&self) -> (Revision, BTreeMap<TopicPartition, Ranges>) {
-        let (Order::Replay { by, ranges, .. } | Order::Repair { by, ranges, .. }) = self else {
+        let (Order::Replay { by, ranges, .. } | Order::Repair { by, ranges, .. } | Order::Replace { by, ranges, .. }) =
+            self
+        else {
             return Default::default();
         };
         let ranges = ranges.iter().filter_map(|(key, ranges)| {

@@ -125,12 +125,12 @@ impl Catalogue {
         all
     }
 
-    /// Replays and repairs that not every shard has taken name the definitions that route them.
+    /// Replays of any mode that not every shard has taken name the definitions that route them.
     fn ordered(&self, taken: Revision) -> Revision {
         let untaken = self.changes.range((Bound::Excluded(taken), Bound::Unbounded));
         let orders = untaken.flat_map(|(_, change)| &change.orders);
         let by = orders.filter_map(|order| match order {
-            Order::Replay { by, .. } | Order::Repair { by, .. } => Some(Revision(*by)),
+            Order::Replay { by, .. } | Order::Repair { by, .. } | Order::Replace { by, .. } => Some(Revision(*by)),
             _ => None,
         });
         by.min().unwrap_or(self.revision())

@@ -31,6 +31,6 @@ pub use refusal::Refusal;
 pub use server::Control;
 pub use status::{CallsStatus, Circuit, ConnectorStatus, ParkedLane, PartitionStatus, Phase, ShardStatus, Status};
 pub use steering::{
-    Accepted, Act, Alarm, Begin, Delivery, Detail, Merchant, OwedPartition, Page, Repair, Request, State, Steering,
-    Until, Wanted,
+    Accepted, Act, Alarm, Begin, Delivery, Detail, Merchant, OwedPartition, Page, Repair, Replacement, Request, State,
+    Steering, Until, Wanted,
 };

@@ -158,13 +158,6 @@ pub(crate) fn request(action: &str, body: &[u8]) -> Result<Request, Refusal> {
 
 fn replay(body: &[u8]) -> Result<Request, Refusal> {
     let Replay { connector, lane, id, confirm, from, to, mode } = read("replay", body)?;
-    if mode == Mode::Replace {
-        return Err(Refusal::missing(
-            "this version replays with `\"mode\": \"repair\"` (what is missing, as the ledger shows) and \
-             `\"mode\": \"again\"` (which doubles rows that are there already); `replace` (in place of what is there) \
-             is not there yet",
-        ));
-    }
     let to = match to {
         To::Now => Until::Now,
         To::Offsets(offsets) => Until::Offsets(sound(offsets)?),
@@ -172,7 +165,11 @@ fn replay(body: &[u8]) -> Result<Request, Refusal> {
     let from = begin(from)?;
     let from =
         from.ok_or_else(|| Refusal::wrong("nothing lies behind `latest`: allowed: earliest, timestamp, offsets"))?;
-    let act = if mode == Mode::Repair { Act::Repair { from, to } } else { Act::Replay { from, to } };
+    let act = match mode {
+        Mode::Again => Act::Replay { from, to },
+        Mode::Repair => Act::Repair { from, to },
+        Mode::Replace => Act::Replace { from, to },
+    };
     Ok(Request { connector, lane, id, confirm, act })
 }
 
@@ -212,7 +209,7 @@ fn read<T: DeserializeOwned>(action: &str, body: &[u8]) -> Result<T, Refusal> {
             "replay" => {
                 "{ \"connector\": \"orders\", \"from\": \"earliest\" | { \"timestamp\": \"2026-11-01T00:00:00Z\" } | \
                  { \"offsets\": { \"topic/0\": 123 } }, \"to\": \"now\" | { \"offsets\": … }, \
-                 \"mode\": \"again\" | \"repair\", \"confirm\": true, \"lane\": 7, \"id\": \"your own\" }"
+                 \"mode\": \"repair\" | \"replace\" | \"again\", \"confirm\": true, \"lane\": 7, \"id\": \"your own\" }"
             }
             "reset" => {
                 "{ \"connector\": \"orders\", \"to\": \"latest\" | \"earliest\" | { \"timestamp\": … } | \

@@ -123,6 +123,8 @@ pub struct Delivery {
     pub pending: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<Repair>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<Replacement>,
     /// Of one merchant, where something is not delivered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<OwedPartition>,
@@ -136,6 +138,27 @@ pub struct Repair {
     /// Records that are read for what is missing, rows of others among them.
     pub records: u64,
     /// Why nothing is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// The last that was asked for, as far as the worker's shards have taken it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Replacement {
+    /// The revision of the config log that asked for it.
+    pub run: u64,
+    /// Records that are read again, rows of others among them.
+    pub records: u64,
+    /// Of these, how many were not asked for: they lie in batches that have rows which were.
+    pub widened: u64,
+    /// Old batches that are to be removed, in all.
+    pub batches: u64,
+    /// Of these, how many are still there: they go when all that takes their place is visible.
+    pub left: u64,
+    /// Why one of them is not removed yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hangs: Option<String>,
+    /// Why nothing is sent and nothing removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
 }
@@ -193,6 +216,11 @@ pub enum Act {
     },
     /// What is missing of it, as the ledger shows.
     Repair {
+        from: Begin,
+        to: Until,
+    },
+    /// Once more, in place of what was delivered of it.
+    Replace {
         from: Begin,
         to: Until,
     },

@@ -74,6 +74,7 @@ impl Merchants {
             }
             Act::Replay { from, to } => self.replay(targets, (from, to), request.confirm, configuration).await,
             Act::Repair { from, to } => self.repair(targets, (from, to), configuration).await,
+            Act::Replace { from, to } => self.replace(targets, (from, to), request.confirm, configuration).await,
         }
     }
 
@@ -145,6 +146,31 @@ impl Merchants {
         let order = |target: Target| {
             let ranges = ranges.get(&target.connector).cloned().unwrap_or_default();
             Order::Repair { lane: target.lane, by, ranges }
+        };
+        Ok(targets.into_iter().map(order).collect())
+    }
+
+    async fn replace(
+        &self,
+        targets: Vec<Target>,
+        span: (&Begin, &Until),
+        confirm: bool,
+        configuration: &Configuration,
+    ) -> Result<Vec<Order>, Refusal> {
+        target::check_removes(&configuration.catalogue(), &targets)?;
+        let ranges = self.resolve_all(&targets, span, configuration).await?;
+        let by = configuration.catalogue().revision().0;
+        if !confirm {
+            return Err(Refusal::unconfirmed(
+                "all that was delivered of these records is delivered again as today's definitions say, and what was \
+                 delivered before is removed when that is visible, in whole batches: what else a batch has is \
+                 delivered again with it. Until then rows are there twice; a row that today's definitions give to \
+                 nobody, or to another merchant, is gone here. To do it, send `\"confirm\": true`",
+            ));
+        }
+        let order = |target: Target| {
+            let ranges = ranges.get(&target.connector).cloned().unwrap_or_default();
+            Order::Replace { lane: target.lane, by, ranges }
         };
         Ok(targets.into_iter().map(order).collect())
     }
@@ -268,6 +294,7 @@ fn name(act: &Act) -> &'static str {
         Act::Abandon => "abandon",
         Act::Replay { .. } => "replay",
         Act::Repair { .. } => "repair",
+        Act::Replace { .. } => "replace",
     }
 }
 

@@ -4,7 +4,11 @@ use crate::{
     calls::{Caller, Calls, Failure},
     retry::Waits,
 };
-use outflow_api::{BatchId, CommitOutcome, CommitPermit, Encoded, Fault, Prepared, Sink, TOKEN_BYTES_MAX, Verdict};
+use bytes::Bytes;
+use outflow_api::{
+    BatchId, CommitOutcome, CommitPermit, Delivered, Encoded, Fault, Prepared, RECEIPT_BYTES_MAX, Sink,
+    TOKEN_BYTES_MAX, Verdict,
+};
 use outflow_engine::Reason;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -34,7 +38,7 @@ pub(crate) async fn prepare(
     encoded: &Encoded,
     calls: &Calls,
     repeated: impl Fn(),
-) -> Result<Prepared, Trouble> {
+) -> Result<(Prepared, Bytes), Trouble> {
     let (started, mut waits) = (Instant::now(), Waits::new());
     loop {
         let fault = match calls.call(caller(id, &*sink), sink.prepare(id, encoded)).await {
@@ -47,7 +51,12 @@ pub(crate) async fn prepare(
                     prepared.token.len()
                 ),
             ),
-            Ok(prepared) => return Ok(prepared),
+            Ok(prepared) => {
+                let receipt = sink.receipt(&prepared);
+                // One that is too long for the ledger: the batch cannot be replaced, and is delivered all the same.
+                let receipt = if receipt.len() > RECEIPT_BYTES_MAX { Bytes::new() } else { receipt };
+                return Ok((prepared, receipt));
+            }
             // Its rows are owed, and it is told when it may go on.
             Err(Failure::Open(fault, _)) => return Err(Trouble::Park(reason(&fault))),
             Err(Failure::Fault(fault)) => fault,
@@ -74,11 +83,34 @@ pub(crate) async fn commit(
     stalled: impl Fn(Reason),
     repeated: impl Fn(),
 ) -> Result<Option<CommitOutcome>, Fault> {
+    let call = |sink: Arc<dyn Sink>| async move { sink.commit(permit, encoded).await };
+    tried_on((permit.prepared().id, sink), call, calls, stalled, repeated).await
+}
+
+/// As above, of an old batch whose place was taken.
+pub(crate) async fn remove(
+    sink: impl Fn() -> Option<Arc<dyn Sink>>,
+    old: &Delivered,
+    calls: &Calls,
+    stalled: impl Fn(Reason),
+    repeated: impl Fn(),
+) -> Result<Option<()>, Fault> {
+    let call = |sink: Arc<dyn Sink>| async move { sink.remove(old).await };
+    tried_on((old.id, sink), call, calls, stalled, repeated).await
+}
+
+async fn tried_on<T, F: Future<Output = Result<T, Fault>>>(
+    (id, sink): (BatchId, impl Fn() -> Option<Arc<dyn Sink>>),
+    call: impl Fn(Arc<dyn Sink>) -> F,
+    calls: &Calls,
+    stalled: impl Fn(Reason),
+    repeated: impl Fn(),
+) -> Result<Option<T>, Fault> {
     let late_at = Instant::now() + REVEAL_PATIENCE;
-    let (id, mut waits, mut reported) = (permit.prepared().id, Waits::new(), false);
+    let (mut waits, mut reported) = (Waits::new(), false);
     loop {
         let Some(sink) = sink() else { return Ok(None) };
-        let (fault, wait, is_hopeless) = match calls.call(caller(id, &*sink), sink.commit(permit, encoded)).await {
+        let (fault, wait, is_hopeless) = match calls.call(caller(id, &*sink), call(Arc::clone(&sink))).await {
             Ok(outcome) => return Ok(Some(outcome)),
             Err(Failure::Open(fault, wait)) => (fault, wait, false),
             Err(Failure::Fault(fault)) => {
@@ -87,7 +119,7 @@ pub(crate) async fn commit(
                     Verdict::Park => true,
                     Verdict::Fence | Verdict::Halt => return Err(fault),
                 };
-                tracing::debug!(batch = %id, fault = %fault, "commit will be repeated");
+                tracing::debug!(batch = %id, fault = %fault, "commit or removal will be repeated");
                 repeated();
                 let wait = waits.next(&fault);
                 (fault, wait, is_hopeless)

@@ -21,6 +21,8 @@
 //! | `shard` | one owned shard: executes the engine's actions, feeds it events |
 //! | `shard/intake` | how rows come in: live, behind, in passes |
 //! | `shard/again` | rows that are read again |
+//! | `shard/clearing` | what nobody decided is cleared away |
+//! | `shard/repairing`, `shard/replacing` | what the ledger is asked, what is removed, and what came of it |
 //! | `shard/ages` | how old is what is not delivered, and how long it is kept |
 //! | `shard/publishing` | what the config log brings, in the engine's terms |
 //! | `route` | whose rows are these? |
@@ -30,7 +32,7 @@
 //! | `rows`, `packed` | rows that wait for their batch |
 //! | `nowhere` | the sink of rows that belong to nobody |
 //! | `batch` | rows → columns → bytes, dead letters, cuts |
-//! | `delivery` | prepare and reveal against a sink, with retries |
+//! | `delivery` | prepare, reveal and remove against a sink, with retries |
 //! | `calls` | how many calls to destinations are under way, and whose |
 //! | `calls/party`, `calls/places` | a host or a credential, and how many calls it takes |
 //! | `calls/circuit`, `calls/circuits` | who is in trouble, and when it is tried again |
@@ -82,7 +84,7 @@ pub use memory::Budget;
 pub use nowhere::Nowhere;
 pub use plan::{From, Plan};
 pub use route::Field;
-pub use shard::{LaneState, Repaired, Undelivered, oldest, oldest_known};
+pub use shard::{LaneState, Repaired, Replacement, Undelivered, oldest, oldest_known};
 pub use status::{
     CallsStatus, CircuitStatus, ConnectorStatus, LaneCounts, LaneStatus, PartitionStatus, ShardStatus, Status, Summary,
 };

@@ -39,13 +39,16 @@ use tokio::{
 
 mod again;
 mod ages;
+mod clearing;
 mod intake;
 mod publishing;
 mod repairing;
+mod replacing;
 mod view;
 
 pub use ages::{Undelivered, oldest, oldest_known};
 pub use repairing::Repaired;
+pub use replacing::Replacement;
 pub use view::LaneState;
 pub(crate) use view::Look;
 
@@ -76,6 +79,11 @@ pub(crate) enum Mail {
         pending: Box<Pending>,
         read_rows: bool,
     },
+    /// An old batch that is still being removed, however often it takes.
+    RemovalHangs {
+        batch: BatchId,
+        reason: Reason,
+    },
     Engine(Event),
     /// Of partitions' logs, as last seen.
     Bounds(BTreeMap<TopicPartition, OffsetRange>),
@@ -92,9 +100,9 @@ pub(crate) enum Mail {
 }
 
 pub(crate) struct PreparedMail {
-    id: BatchId,
     version: Revision,
-    token: bytes::Bytes,
+    prepared: Prepared,
+    receipt: bytes::Bytes,
     made: Made,
     encoded: Arc<HeldPieces>,
     reject_percent_max: u64,
@@ -154,6 +162,7 @@ pub(crate) struct ShardTask {
     told: Revision,
     repairs: repairing::Repairs,
     hold: Hold,
+    replacements: replacing::Replacements,
     log: BTreeMap<TopicPartition, OffsetRange>,
     tasks: JoinSet<()>,
     is_draining: bool,
@@ -188,6 +197,7 @@ impl ShardTask {
             told,
             repairs: repairing::Repairs::default(),
             hold,
+            replacements: replacing::Replacements::default(),
             log: bounds,
             tasks: JoinSet::new(),
             is_draining: false,
@@ -240,6 +250,7 @@ impl ShardTask {
         self.begin_passes();
         self.retire();
         self.stop_tries();
+        self.stop_removals();
         self.drive();
     }
 
@@ -264,6 +275,7 @@ impl ShardTask {
             Mail::Journaled(outcome) => self.journaled(outcome),
             Mail::Revealed { batch, outcome, letters } => self.revealed(batch, outcome, letters),
             Mail::Reveal { permit, pending, read_rows } => self.reveal(permit, *pending, read_rows),
+            Mail::RemovalHangs { batch, reason } => self.removal_hangs(batch, &reason),
             Mail::Engine(event) => self.handle(event),
             Mail::Bounds(bounds) => self.bounds(bounds),
             Mail::Published { topology, bounds } => {
@@ -300,6 +312,9 @@ impl ShardTask {
                 self.read_debt(batch, (partition, range), by, spent)
             }
             Action::ReadLedger { command, lane, ranges } => self.read_ledger(command, lane, ranges),
+            Action::ReadDeliveries { command, lane, ranges } => self.read_deliveries(command, lane, ranges),
+            Action::Remove(old) => self.remove(old),
+            Action::Replaced { lane, run, outcome } => self.replaced(lane, run, outcome),
             Action::Repaired { lane, run, outcome } => self.repaired(lane, run, outcome),
             Action::Abort { lane, prepared } => self.abort(lane, prepared),
             Action::Forget { lane } => self.open.forget(lane),
@@ -352,15 +367,14 @@ impl ShardTask {
                     let encoded = std::mem::take(&mut made.encoded);
                     let memory = budget.reserve_leaving(encoded.held_bytes());
                     let prepared = if made.rows == 0 {
-                        Ok(bytes::Bytes::new())
+                        Ok((Prepared { id, token: bytes::Bytes::new() }, bytes::Bytes::new()))
                     } else {
-                        delivery::prepare(lane.sink, id, &encoded, &calls, repeated)
-                            .await
-                            .map(|prepared| prepared.token)
+                        delivery::prepare(lane.sink, id, &encoded, &calls, repeated).await
                     };
-                    prepared.map(|token| {
+                    prepared.map(|(prepared, receipt)| {
                         let encoded = Arc::new(HeldPieces { encoded, _memory: memory });
-                        Mail::Prepared(Box::new(PreparedMail { id, version, token, made, encoded, reject_percent_max }))
+                        let mail = PreparedMail { version, prepared, receipt, made, encoded, reject_percent_max };
+                        Mail::Prepared(Box::new(mail))
                     })
                 }
                 Err(fault) => Err(Trouble::Park(reason(&fault))),
@@ -373,7 +387,8 @@ impl ShardTask {
     }
 
     fn prepared(&mut self, mail: PreparedMail) {
-        let PreparedMail { id, version, token, made, encoded, reject_percent_max } = mail;
+        let PreparedMail { version, prepared: Prepared { id, token }, receipt, made, encoded, reject_percent_max } =
+            mail;
         let Made { covers, rows, rejected, rows_hash, letters, letter_bytes, rest, .. } = made;
         let mut taken = Vec::new();
         if self.engine.is_preparing(id) {
@@ -391,6 +406,7 @@ impl ShardTask {
         let batch = PreparedBatch {
             id,
             token,
+            receipt,
             covers,
             rows,
             rejected,
@@ -426,53 +442,7 @@ impl ShardTask {
         };
         self.handle(Event::Journaled(journaled));
     }
-
-    fn abort(&mut self, lane: LaneId, prepared: Prepared) {
-        self.letters.remove(&prepared.id);
-        self.pieces.remove(&prepared.id);
-        if prepared.token.is_empty() {
-            return;
-        }
-        let lane = self.shared.lanes.newest(&self.shared.configuration.catalogue(), lane);
-        if let Some(lane) = lane {
-            let calls = Arc::clone(&self.shared.calls);
-            self.tasks.spawn(async move {
-                let caller = Caller { shard: prepared.id.shard, lane: prepared.id.lane, remote: lane.sink.remote() };
-                if let Err(Failure::Fault(fault) | Failure::Open(fault, _)) =
-                    calls.call(caller, lane.sink.abort(&prepared)).await
-                {
-                    tracing::debug!(batch = %prepared.id, %fault, "an aborted batch is left to the next sweep");
-                }
-            });
-        }
-    }
-
-    /// What older owners prepared at the destinations of the lanes that are known to have been at work: ten thousand
-    /// merchants' stores are not listed at every start.
-    fn sweep(&mut self, below: outflow_api::Generation, keep: Vec<Prepared>) {
-        let incarnation = self.engine.incarnation();
-        let catalogue = self.shared.configuration.catalogue();
-        let mut swept = BTreeSet::new();
-        let own = catalogue.lanes().filter(|entry| entry.merchant.is_none()).map(|entry| entry.id());
-        let known = self.engine.lane_views().map(|(id, _)| id);
-        for id in own.chain(known).filter(|id| swept.insert(*id)).take(SWEPT_MAX) {
-            let Some(lane) = self.shared.lanes.newest(&catalogue, id) else { continue };
-            let keep = keep.iter().filter(|prepared| prepared.id.lane == id).cloned().collect();
-            let scope = SweepScope { incarnation, shard: self.shard, below, keep };
-            let (calls, shard) = (Arc::clone(&self.shared.calls), self.shard);
-            self.tasks.spawn(async move {
-                let caller = Caller { shard, lane: id, remote: lane.sink.remote() };
-                if let Err(Failure::Fault(fault) | Failure::Open(fault, _)) =
-                    calls.call(caller, lane.sink.sweep(&scope)).await
-                {
-                    tracing::debug!(%fault, "left-overs of earlier owners stay for now");
-                }
-            });
-        }
-    }
 }
-
-const SWEPT_MAX: usize = 1_000;
 
 /// Rows of one block, counted.
 fn tally(

@@ -53,7 +53,8 @@ impl Account {
             return;
         }
         match &row.event {
-            LedgerEvent::Began => {}
+            // Whatever it covered, the run that took its place has.
+            LedgerEvent::Began | LedgerEvent::Removed { .. } => {}
             LedgerEvent::Decided { covers, run, .. } => {
                 self.look_at(row.batch, *run, covers);
                 self.undecided.insert(row.batch, covers.clone());

@@ -1,7 +1,7 @@
 use crate::Reason;
 use outflow_api::{
-    Applied, BatchId, CommitPermit, Generation, LaneId, Offset, OffsetRange, Pending, Pins, Prepared, Ranges, Revision,
-    TopicPartition, Track, Transaction,
+    Applied, BatchId, CommitPermit, Delivered, Generation, LaneId, Offset, OffsetRange, Pending, Pins, Prepared,
+    Ranges, Revision, TopicPartition, Track, Transaction,
 };
 use std::collections::BTreeMap;
 
@@ -23,6 +23,12 @@ pub enum Action {
     /// Show the shard's whole ledger to an [`Account`](crate::Account) of these ranges. Whenever it is read: what is
     /// asked for can no longer change.
     ReadLedger { command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges> },
+    /// Show the shard's whole ledger to [`Deliveries`](crate::Deliveries) of these ranges; as above.
+    ReadDeliveries { command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges> },
+    /// Take the rows of this batch away, however often it takes: the rows in its place are visible.
+    Remove(Delivered),
+    /// For people: a replay takes the place of what is there; or why nothing is sent and nothing removed.
+    Replaced { lane: LaneId, run: Revision, outcome: Result<Replaced, Reason> },
     /// For people: what came of a repair. The offsets that are read again, those of other lanes' rows included; or why
     /// nothing is sent.
     Repaired { lane: LaneId, run: Revision, outcome: Result<u64, Reason> },
@@ -34,6 +40,17 @@ pub enum Action {
     Sweep { below: Generation, keep: Vec<Prepared> },
     /// The last action: this engine does nothing more.
     Stop(Stop),
+}
+
+/// What a replay takes the place of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Replaced {
+    /// That are read again, those of other lanes' rows included.
+    pub offsets: u64,
+    /// Of these, how many were not asked for, and lie in batches that have rows which were.
+    pub widened: u64,
+    /// That are to be removed.
+    pub batches: usize,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

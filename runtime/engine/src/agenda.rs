@@ -20,6 +20,8 @@ pub(crate) struct Agenda {
     pub waiting: BTreeSet<LaneId>,
     /// Prepared, behind a batch that is not yet visible.
     pub blocked: BTreeSet<LaneId>,
+    /// With old batches to be removed, now.
+    pub remove: BTreeSet<LaneId>,
     /// Parked, by the time of the next try.
     pub resume: BTreeSet<(u64, LaneId)>,
     /// The lowest row of each lane that no decision holds.
@@ -41,6 +43,7 @@ struct Marks {
     read: bool,
     waiting: bool,
     blocked: bool,
+    remove: bool,
     resume: Option<u64>,
     holds: Vec<(Track, Offset)>,
     unwritten: Vec<(Track, Offset)>,
@@ -63,6 +66,7 @@ impl Marks {
             && lane.journaled.is_some()
             && lane.record.pending.is_none()
             && parked.is_none()
+            && lane.record.replacing.is_none()
             && !lane.has_debt();
         Marks {
             due: oldest.map(|open| open.since_ms.saturating_add(open.limits.age_ms_max.min(age_ms_max))),
@@ -70,6 +74,7 @@ impl Marks {
             read: is_free && parked.is_none() && lane.has_debt(),
             waiting: lane.is_dirty || lane.is_ready(),
             blocked: lane.is_ready_but_blocked(),
+            remove: lane.to_remove().next().is_some(),
             // While a reveal hangs there is nothing to try: its own answer resumes the lane.
             resume: parked.filter(|parked| !parked.held && !lane.reveal_stalled).map(|_| lane.resume_at_ms),
             holds: lane.first_undecided().into_iter().map(tracks).collect(),
@@ -147,12 +152,13 @@ impl Agenda {
         }
     }
 
-    fn sets(&mut self, marks: &Marks) -> [(&mut BTreeSet<LaneId>, bool); 4] {
+    fn sets(&mut self, marks: &Marks) -> [(&mut BTreeSet<LaneId>, bool); 5] {
         [
             (&mut self.seal, marks.seal),
             (&mut self.read, marks.read),
             (&mut self.waiting, marks.waiting),
             (&mut self.blocked, marks.blocked),
+            (&mut self.remove, marks.remove),
         ]
     }
 

@@ -169,6 +169,7 @@ impl Lane {
                 rows: ready.rows,
                 rejected,
                 rows_hash: ready.rows_hash,
+                receipt: ready.receipt.clone(),
             },
         });
         // The dead letters of spent rows are out.
@@ -199,10 +200,16 @@ impl Lane {
         let ranges: usize = owed.map(|owed| owed.as_slice().len()).sum();
         let mut bytes = 256 + 64 * (ranges + self.record.next.len());
         bytes += self.record.parked.as_ref().map_or(0, |parked| parked.code.len() + parked.hint.len());
+        let old = self.record.replacing.iter().flat_map(|replacing| &replacing.old);
+        bytes += old.map(|old| 40 + old.receipt.len()).sum::<usize>();
         bytes += self.record.pending.as_ref().map_or(0, |pending| pending.token.len() + 64 * pending.covers.len());
         if let Some(Batch { stage: Stage::Prepared(ready), covers, .. }) = &self.slot {
             let rejected: usize = ready.rejected.values().map(Vec::len).sum();
-            bytes += ready.prepared.token.len() + 128 * covers.len() + 16 * rejected + ready.letter_bytes;
+            bytes += ready.prepared.token.len()
+                + ready.receipt.len()
+                + 128 * covers.len()
+                + 16 * rejected
+                + ready.letter_bytes;
         }
         bytes
     }

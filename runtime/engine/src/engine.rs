@@ -5,6 +5,7 @@ use crate::{
     lane::{Lane, Rows, Stage},
     lanes::Lanes,
     repair::Inquiry,
+    replace::Search,
     revision::Revisions,
 };
 use outflow_api::{
@@ -34,6 +35,8 @@ pub struct Engine {
     pub(crate) commanded: BTreeSet<LaneId>,
     /// The repair that is to be taken next.
     pub(crate) inquiry: Option<Inquiry>,
+    /// The replacement that is to be taken next.
+    pub(crate) search: Option<Search>,
     pub(crate) deciding: Option<Deciding>,
     pub(crate) decided_at_ms: u64,
     pub(crate) outlived_at_ms: u64,
@@ -64,6 +67,8 @@ pub struct LaneView {
     /// The first offset in each partition that is not delivered: owed, open, or decided and not visible yet.
     pub undelivered: BTreeMap<TopicPartition, Offset>,
     pub runs: usize,
+    /// Old batches that are removed as soon as what takes their place is visible.
+    pub removals: usize,
     pub pending: Option<BatchId>,
     pub parked: Option<(String, String)>,
     pub is_held: bool,
@@ -92,6 +97,8 @@ impl Engine {
             Event::RevealStalled { batch, reason } => self.reveal_stalled(batch, reason, out),
             Event::Published(publication) => self.publish(publication),
             Event::LedgerRead { command, account } => self.ledger_read(command, account),
+            Event::DeliveriesRead { command, deliveries } => self.deliveries_read(command, deliveries, out),
+            Event::Removed { batch } => self.removed(batch),
             Event::TracksAdded(starts) => self.tracks_added(&starts, out),
             Event::FeedRetired(feed) => self.retire(feed),
             Event::Pressure { bytes } => self.relieve(bytes, out),
@@ -104,6 +111,7 @@ impl Engine {
         self.note_changes();
         self.pay_debts(is_tick, out);
         self.note_changes();
+        self.remove_replaced(out);
         self.propose(out);
         self.note_changes();
     }
@@ -210,6 +218,7 @@ impl Engine {
             owed: owed.sum(),
             undelivered: self.undelivered(lane),
             runs: record.runs.iter().filter(|run| run.id.is_some()).count(),
+            removals: record.replacing.as_ref().map_or(0, |replacing| replacing.old.len()),
             pending: record.pending.as_ref().map(|pending| pending.id),
             parked: record.parked.as_ref().map(|parked| (parked.code.clone(), parked.hint.clone())),
             is_held: record.parked.as_ref().is_some_and(|parked| parked.held),

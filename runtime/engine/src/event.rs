@@ -1,4 +1,4 @@
-use crate::{Account, FlushLimits};
+use crate::{Account, Deliveries, FlushLimits};
 use bytes::Bytes;
 use outflow_api::{Applied, BatchId, FeedId, LaneId, Offset, OffsetRange, Ranges, Revision, TopicPartition, Track};
 use std::collections::BTreeMap;
@@ -46,6 +46,15 @@ pub enum Event {
     LedgerRead {
         command: Applied,
         account: Result<Account, Reason>,
+    },
+    /// Answer to `Action::ReadDeliveries`.
+    DeliveriesRead {
+        command: Applied,
+        deliveries: Result<Deliveries, Reason>,
+    },
+    /// Answer to `Action::Remove`.
+    Removed {
+        batch: BatchId,
     },
     /// Partitions that are new to these feeds, from the given offsets on. A new partition is new to every feed that the
     /// revision taken last has, or a later one that is published: its rows may still be routed by each of them.
@@ -100,6 +109,11 @@ pub enum Act {
         by: Revision,
         ranges: BTreeMap<TopicPartition, Ranges>,
     },
+    /// These offsets once more, routed by that revision, in place of all that was delivered of them.
+    Replace {
+        by: Revision,
+        ranges: BTreeMap<TopicPartition, Ranges>,
+    },
     /// Nothing is delivered until `Resume`; what comes is owed.
     Pause,
     Resume,
@@ -138,6 +152,8 @@ pub struct DebtRead {
 pub struct PreparedBatch {
     pub id: BatchId,
     pub token: Bytes,
+    /// By what the sink could remove the batch one day.
+    pub receipt: Bytes,
     /// As asked, or cut short: a batch ends before it has too many dead letters (P11).
     pub covers: BTreeMap<TopicPartition, OffsetRange>,
     pub rows: u64,

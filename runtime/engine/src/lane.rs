@@ -1,9 +1,10 @@
 use crate::{FlushLimits, Taken};
+use bytes::Bytes;
 use outflow_api::{
     BatchId, FeedId, LaneRecord, LedgerRow, Offset, OffsetRange, Pending, Pins, Prepared, Ranges, Revision, Run,
     TopicPartition,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What is known of a lane beyond "it takes what comes". A lane without any of this is not in memory at all.
 #[derive(Default)]
@@ -19,6 +20,8 @@ pub(crate) struct Lane {
     /// At most one batch is between being read and being decided.
     pub slot: Option<Batch>,
     pub ledger: Vec<LedgerRow>,
+    /// Old batches whose removal is under way.
+    pub removing: BTreeSet<BatchId>,
     /// Refused by the destination after the decision, until their dead letters went out with the record's next write:
     /// only then is the rest revealed.
     pub refused: BTreeMap<TopicPartition, Vec<Offset>>,
@@ -103,6 +106,7 @@ pub(crate) enum Stage {
 pub(crate) struct Ready {
     pub prepared: Prepared,
     pub rows: u64,
+    pub receipt: Bytes,
     pub rejected: BTreeMap<TopicPartition, Vec<Offset>>,
     pub rows_hash: u64,
     pub letter_bytes: usize,

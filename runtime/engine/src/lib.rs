@@ -20,6 +20,8 @@
 //! | `publish` | what the config log brings: definitions and commands |
 //! | `repair` | what a lane has missed, and where to ask for it |
 //! | `account` | what a ledger says of one lane |
+//! | `replace` | what a run takes the place of, and when it goes |
+//! | `deliveries` | which batches of a lane a ledger shows in some offsets |
 //! | `revision` | which definitions hold from which offset |
 //! | `recover` | from the journal to a running engine |
 
@@ -28,6 +30,7 @@ mod action;
 mod agenda;
 mod debt;
 mod decide;
+mod deliveries;
 mod engine;
 mod event;
 mod floor;
@@ -36,6 +39,7 @@ mod lanes;
 mod publish;
 mod recover;
 mod repair;
+mod replace;
 mod reveal;
 mod revision;
 mod seal;
@@ -43,7 +47,8 @@ mod settings;
 mod settle;
 
 pub use account::Account;
-pub use action::{Action, BatchSpec, Decision, Letters, Stop};
+pub use action::{Action, BatchSpec, Decision, Letters, Replaced, Stop};
+pub use deliveries::Deliveries;
 pub use engine::{Engine, LaneView};
 pub use event::{Act, Command, DebtRead, Event, Journaled, PreparedBatch, Publication, Reason, Revealed, Taken};
 pub use settings::{FlushLimits, Settings};

@@ -48,6 +48,11 @@ impl Engine {
                 {
                     return self.published.push_front(publication);
                 }
+                if let Act::Replace { ranges, .. } = &command.act
+                    && !self.knows_deliveries(command, ranges, out)
+                {
+                    return self.published.push_front(publication);
+                }
                 self.obey(revision, command, out);
                 bytes += size(self, &command.lane);
                 self.revisions.applied.commands += 1;
@@ -62,6 +67,7 @@ impl Engine {
             Act::History { from } => self.owe_history(revision, id, feed, from),
             Act::Replay { by, ranges } => self.owe_replay(revision, (id, feed), *by, ranges),
             Act::Repair { by, .. } => self.repair(revision, (id, feed), *by, out),
+            Act::Replace { by, .. } => self.replace(revision, (id, feed), *by, out),
             Act::Mend => self.mend(revision, id, out),
             Act::Pause => {
                 self.lanes.or_new(id, || Lane::new(feed));
@@ -170,6 +176,7 @@ impl Engine {
                 lane.ledger.push(LedgerRow { batch, event: LedgerEvent::Skipped { run, covers } });
             }
         }
+        lane.call_off();
         if lane.record.parked.is_some() {
             // It is not live for that: what comes from here on is owed.
             self.fall_behind(id, out);
@@ -179,9 +186,14 @@ impl Engine {
     /// P26. Without proof that it never becomes visible: whoever reads the ledger sees that nobody knows.
     fn abandon(&mut self, id: LaneId) {
         let pending = self.lanes.get(id).and_then(|lane| lane.record.pending.as_ref());
-        let Some(batch) = pending.map(|pending| pending.id) else { return };
+        let Some((batch, run)) = pending.map(|pending| (pending.id, pending.run)) else { return };
         self.close(batch, LedgerEvent::Abandoned);
-        self.lanes.get_mut(id).expect("just seen").refused.clear();
+        let lane = self.lanes.get_mut(id).expect("just seen");
+        lane.refused.clear();
+        // Nobody knows whether the new rows are visible: the old ones stay.
+        if lane.record.replacing.as_ref().is_some_and(|replacing| Some(replacing.run) == run) {
+            lane.call_off();
+        }
     }
 
     /// What its lanes hold is all that they get. Nobody comes any more to what they have taken ahead of a reader that

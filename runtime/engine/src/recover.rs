@@ -35,6 +35,7 @@ impl Engine {
             published: VecDeque::new(),
             commanded: BTreeSet::new(),
             inquiry: None,
+            search: None,
             deciding: None,
             decided_at_ms: now_ms,
             outlived_at_ms: now_ms,
@@ -63,6 +64,8 @@ impl Engine {
         out.extend(engine.tracks.iter().map(|(track, at)| Action::Read { track: *track, from: at.position }));
         engine.note_changes();
         engine.pay_debts(true, out);
+        engine.note_changes();
+        engine.remove_replaced(out);
         engine.note_changes();
         engine
     }

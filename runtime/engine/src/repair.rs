@@ -27,8 +27,8 @@ pub(crate) struct Inquiry {
 
 impl Engine {
     pub(crate) fn may_take_publications(&self) -> bool {
-        let is_waiting = self.inquiry.as_ref().is_some_and(|inquiry| inquiry.answer.is_none());
-        !self.published.is_empty() && !is_waiting
+        let is_asking = self.inquiry.as_ref().is_some_and(|inquiry| inquiry.answer.is_none());
+        !self.published.is_empty() && !is_asking && !self.is_searching()
     }
 
     /// Asks, unless it has asked.
@@ -53,7 +53,7 @@ impl Engine {
 
     /// What of the ranges is neither owed, nor decided without an outcome, nor the live stream's to bring, be it this
     /// owner's or the next one's, which begins at the floor.
-    fn settled_within(&self, lane: Option<&Lane>, feed: FeedId, ranges: &Missing) -> Missing {
+    pub(crate) fn settled_within(&self, lane: Option<&Lane>, feed: FeedId, ranges: &Missing) -> Missing {
         let settled = ranges.iter().filter_map(|(key, ranges)| {
             let floor = self.tracks.get(&Track { feed, partition: *key })?.floor;
             let next = lane.and_then(|lane| lane.record.next.get(key)).copied();

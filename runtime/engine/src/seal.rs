@@ -65,8 +65,8 @@ impl Engine {
     }
 
     pub(crate) fn prepared(&mut self, batch: PreparedBatch, out: &mut Vec<Action>) {
-        let PreparedBatch { id, token, covers, rows, rejected, rows_hash, letter_bytes, rest, reject_percent_max } =
-            batch;
+        let PreparedBatch { id, token, receipt, covers, rows, rejected, rows_hash, letter_bytes, .. } = batch;
+        let PreparedBatch { rest, reject_percent_max, .. } = batch;
         let prepared = Prepared { id, token };
         let now_ms = self.now_ms;
         if self.is_decided(id) {
@@ -85,7 +85,7 @@ impl Engine {
             return self.stop(Stop::Halt(what), out);
         }
         slot.covers = covers;
-        slot.stage = Stage::Prepared(Ready { prepared, rows, rejected, rows_hash, letter_bytes });
+        slot.stage = Stage::Prepared(Ready { prepared, rows, receipt, rejected, rows_hash, letter_bytes });
         if lane.is_live_batch() {
             // It was due with the others.
             lane.seal_now |= !rest.is_empty();

@@ -91,6 +91,7 @@ fn prepared(seq: u32, covers: OffsetRange, rejected: &[i64]) -> Event {
     Event::Prepared(PreparedBatch {
         id: id(seq),
         token: Bytes::from_static(b"t"),
+        receipt: Bytes::new(),
         covers: BTreeMap::from([(PARTITION, covers)]),
         rows: (covers.next.0 - covers.start.0) as u64 - rejected.len() as u64,
         rejected: if rejected.is_empty() { BTreeMap::new() } else { BTreeMap::from([(PARTITION, rejected)]) },

@@ -28,7 +28,8 @@ fn row(incarnation: Incarnation, lane: LaneId, seq: u32, event: LedgerEvent) -> 
 
 fn decided(run: Option<u64>, start: i64, next: i64) -> LedgerEvent {
     let (covers, version, run) = (BTreeMap::from([(PARTITION, range(start, next))]), Revision(1), run.map(Revision));
-    LedgerEvent::Decided { covers, version, run, rows: 1, rejected: 0, rows_hash: 0 }
+    let receipt = Default::default();
+    LedgerEvent::Decided { covers, version, run, rows: 1, rejected: 0, rows_hash: 0, receipt }
 }
 
 fn skipped(run: Option<u64>, start: i64, next: i64) -> LedgerEvent {

@@ -72,6 +72,7 @@ fn prepared(spec: BatchSpec) -> Event {
     Event::Prepared(PreparedBatch {
         id: spec.id,
         token: Bytes::from_static(b"token"),
+        receipt: Bytes::new(),
         covers: spec.covers,
         rows: 1,
         rejected: BTreeMap::new(),

@@ -4,6 +4,7 @@ use crate::{
     value::{read, read_batch, write_batch},
     wire::{Read, Reader, Writer},
 };
+use bytes::Bytes;
 use outflow_api::{BatchId, Fault, Generation, Incarnation, LaneId, LedgerEvent, LedgerRow, Revision, Shard};
 use std::collections::BTreeMap;
 
@@ -17,6 +18,9 @@ const SKIPPED: u8 = 4;
 const BEGAN: u8 = 5;
 /// As 2, with the rows whose dead letters are out.
 const LOST_BUT: u8 = 6;
+/// As 0, with the receipt.
+const DECIDED_FOR_RECEIPT: u8 = 7;
+const REMOVED: u8 = 8;
 
 pub fn encode_ledger(row: &LedgerRow) -> KeyValue {
     let mut key = Writer::default();
@@ -24,14 +28,21 @@ pub fn encode_ledger(row: &LedgerRow) -> KeyValue {
     let mut out = Writer::version(VERSION);
     match &row.event {
         LedgerEvent::Began => out.byte(BEGAN),
-        LedgerEvent::Decided { covers, version, run, rows, rejected, rows_hash } => {
-            out.byte(DECIDED);
+        LedgerEvent::Decided { covers, version, run, rows, rejected, rows_hash, receipt } => {
+            out.byte(if receipt.is_empty() { DECIDED } else { DECIDED_FOR_RECEIPT });
             out.map(covers, |out, range| out.range(*range));
             out.number(version.0);
             out.number(run.map_or(0, |run| run.0));
             out.number(*rows);
             out.number(*rejected);
             out.fixed(&rows_hash.to_be_bytes());
+            if !receipt.is_empty() {
+                out.bytes(receipt);
+            }
+        }
+        LedgerEvent::Removed { run } => {
+            out.byte(REMOVED);
+            out.number(run.0);
         }
         LedgerEvent::Revealed => out.byte(REVEALED),
         LedgerEvent::Lost { spent } if spent.is_empty() => out.byte(LOST),
@@ -78,20 +89,22 @@ fn read_run(input: &mut Reader<'_>) -> Read<Option<Revision>> {
 
 fn read_event(input: &mut Reader<'_>) -> Read<LedgerEvent> {
     Ok(match input.byte()? {
-        DECIDED => LedgerEvent::Decided {
+        decided @ (DECIDED | DECIDED_FOR_RECEIPT) => LedgerEvent::Decided {
             covers: input.map(Reader::range)?,
             version: Revision(input.number()?),
             run: read_run(input)?,
             rows: input.number()?,
             rejected: input.number()?,
             rows_hash: u64::from_be_bytes(input.fixed()?),
+            receipt: if decided == DECIDED { Bytes::new() } else { input.bytes()? },
         },
+        REMOVED => LedgerEvent::Removed { run: Revision(input.number()?) },
         REVEALED => LedgerEvent::Revealed,
         LOST => LedgerEvent::Lost { spent: BTreeMap::new() },
         LOST_BUT => LedgerEvent::Lost { spent: input.map(Reader::offsets)? },
         BEGAN => LedgerEvent::Began,
         ABANDONED => LedgerEvent::Abandoned,
         SKIPPED => LedgerEvent::Skipped { run: read_run(input)?, covers: input.map(Reader::range)? },
-        other => return Err(format!("event {other}, known are {DECIDED} to {LOST_BUT}")),
+        other => return Err(format!("event {other}, known are {DECIDED} to {REMOVED}")),
     })
 }

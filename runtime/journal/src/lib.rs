@@ -15,8 +15,8 @@
 //!
 //! # Ledger: append-only
 //!
-//! Key: the batch id's fields at fixed width; value: what happened to it. The first row names the journal whose
-//! decisions follow: where it is missing, others are missing.
+//! Key: the batch id's fields at fixed width; value: what happened to it, and by what it could be removed. The first
+//! row names the journal whose decisions follow: where it is missing, others are missing.
 //!
 //! # Config log
 //!

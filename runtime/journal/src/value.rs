@@ -1,7 +1,7 @@
 use crate::wire::{Read, Reader, Writer};
 use outflow_api::{
-    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, LaneRecord, Offset, Parked, Pending, Pins, Ranges,
-    Revision, RevisionRecord, Run, Shard, TopicPartition, Track,
+    Applied, BatchId, Delivered, FeedId, Generation, Incarnation, LaneId, LaneRecord, Offset, Parked, Pending, Pins,
+    Ranges, Replacing, Revision, RevisionRecord, Run, Shard, TopicPartition, Track,
 };
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ const LANE_VERSION: u8 = 2;
 const PENDING: u8 = 1;
 const PARKED: u8 = 2;
 const HELD: u8 = 4;
+const REPLACING: u8 = 8;
 
 /// Of a record that has one version.
 pub(crate) fn read<T>(value: &[u8], version_1: impl FnOnce(&mut Reader<'_>) -> Read<T>) -> Read<T> {
@@ -31,10 +32,11 @@ fn read_versions<T>(value: &[u8], newest: u8, decode: impl FnOnce(&mut Reader<'_
 }
 
 pub(crate) fn lane(record: &LaneRecord) -> Vec<u8> {
-    let LaneRecord { feed, next, owed, runs, pending, spent, parked } = record;
+    let LaneRecord { feed, next, owed, runs, pending, spent, parked, replacing } = record;
     let mut out = Writer::version(LANE_VERSION);
     let held = parked.as_ref().is_some_and(|parked| parked.held);
-    let flags = [(PENDING, pending.is_some()), (PARKED, parked.is_some()), (HELD, held)];
+    let flags =
+        [(PENDING, pending.is_some()), (PARKED, parked.is_some()), (HELD, held), (REPLACING, replacing.is_some())];
     out.byte(flags.iter().filter(|(_, set)| *set).map(|(flag, _)| flag).sum());
     out.number(u64::from(feed.0));
     out.map(next, |out, next| out.offset(*next));
@@ -53,6 +55,14 @@ pub(crate) fn lane(record: &LaneRecord) -> Vec<u8> {
         out.bytes(code.as_bytes());
         out.bytes(hint.as_bytes());
     }
+    if let Some(Replacing { run, old }) = replacing {
+        out.number(run.0);
+        out.number(old.len() as u64);
+        for Delivered { id, receipt } in old {
+            write_batch(&mut out, *id);
+            out.bytes(receipt);
+        }
+    }
     out.0
 }
 
@@ -62,8 +72,8 @@ pub(crate) fn read_lane(value: &[u8]) -> Read<LaneRecord> {
 
 fn read_lane_of(input: &mut Reader<'_>, version: u8) -> Read<LaneRecord> {
     let flags = input.byte()?;
-    if flags > PENDING | PARKED | HELD {
-        return Err(format!("flags {flags:#04x}, known are {PENDING}, {PARKED} and {HELD}"));
+    if flags > PENDING | PARKED | HELD | REPLACING {
+        return Err(format!("flags {flags:#04x}, known are {PENDING}, {PARKED}, {HELD} and {REPLACING}"));
     }
     let feed = FeedId(input.number32()?);
     let next = input.map(Reader::offset)?;
@@ -78,7 +88,17 @@ fn read_lane_of(input: &mut Reader<'_>, version: u8) -> Read<LaneRecord> {
     let held = flags & HELD != 0;
     let parked =
         if flags & PARKED == 0 { None } else { Some(Parked { code: input.text()?, hint: input.text()?, held }) };
-    Ok(LaneRecord { feed, next, owed, runs, pending, spent, parked })
+    let replacing = if flags & REPLACING == 0 { None } else { Some(read_replacing(input)?) };
+    Ok(LaneRecord { feed, next, owed, runs, pending, spent, parked, replacing })
+}
+
+fn read_replacing(input: &mut Reader<'_>) -> Read<Replacing> {
+    let run = Revision(input.number()?);
+    let mut old = Vec::new();
+    for _ in 0..input.count()? {
+        old.push(Delivered { id: read_batch(input)?, receipt: input.bytes()? });
+    }
+    Ok(Replacing { run, old })
 }
 
 /// Revisions count from 1: 0 is the live stream, or a row's own offset.

@@ -6,9 +6,9 @@
 
 use bytes::Bytes;
 use outflow_api::{
-    Applied, BatchId, ConfigEntry, ConfigRevision, FeedId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent,
-    LedgerRow, Offset, OffsetRange, Parked, Pending, Pins, Ranges, Recovered, Revision, RevisionRecord, Run, Shard,
-    TopicId, TopicPartition, Track, Transaction,
+    Applied, BatchId, ConfigEntry, ConfigRevision, Delivered, FeedId, Generation, Incarnation, LaneId, LaneRecord,
+    LedgerEvent, LedgerRow, Offset, OffsetRange, Parked, Pending, Pins, Ranges, Recovered, Replacing, Revision,
+    RevisionRecord, Run, Shard, TopicId, TopicPartition, Track, Transaction,
 };
 use outflow_journal::{KeyValue, Replay, barrier, config, decode_ledger, encode, encode_ledger, incarnation};
 use std::{
@@ -18,9 +18,10 @@ use std::{
 };
 
 /// Names of records with the versions that were released.
-const RELEASED: [(&str, u8); 20] = [
+const RELEASED: [(&str, u8); 23] = [
     ("lane", 2),
     ("lane-live", 2),
+    ("lane-replacing", 2),
     ("lane-tombstone", 1),
     ("floors", 1),
     ("revision", 1),
@@ -28,6 +29,8 @@ const RELEASED: [(&str, u8); 20] = [
     ("incarnation", 1),
     ("barrier", 1),
     ("ledger-decided", 1),
+    ("ledger-decided-for-receipt", 1),
+    ("ledger-removed", 1),
     ("ledger-revealed", 1),
     ("ledger-began", 1),
     ("ledger-lost", 1),
@@ -96,6 +99,7 @@ fn lane_of_version_1() -> LaneRecord {
             hint: "create it – it is gone".to_owned(),
             held: true,
         }),
+        replacing: None,
     }
 }
 
@@ -119,6 +123,16 @@ fn live_lane() -> LaneRecord {
         parked: Some(Parked { code: "throttled".to_owned(), hint: String::new(), held: false }),
         ..LaneRecord::default()
     }
+}
+
+/// Run 11 is visible, and of what it takes the place of two batches are left.
+fn replacing_lane() -> LaneRecord {
+    let old = |seq, receipt: &'static [u8]| Delivered {
+        id: BatchId { seq, ..batch() },
+        receipt: Bytes::from_static(receipt),
+    };
+    let old = vec![old(8, b"\x01receipt"), old(9, b"\x01other")];
+    LaneRecord { replacing: Some(Replacing { run: Revision(11), old }), ..live_lane() }
 }
 
 fn floors() -> BTreeMap<Track, Offset> {
@@ -153,7 +167,16 @@ fn decided() -> LedgerRow {
         rows: 998,
         rejected: 2,
         rows_hash: 0xfeed_beef,
+        receipt: Bytes::new(),
     })
+}
+
+fn decided_for_receipt() -> LedgerRow {
+    let mut row = decided();
+    if let LedgerEvent::Decided { receipt, .. } = &mut row.event {
+        *receipt = Bytes::from_static(b"\x01receipt");
+    }
+    row
 }
 
 /// What a revision says of two objects.
@@ -176,6 +199,7 @@ fn written(name: &str) -> KeyValue {
     match name {
         "lane" => transaction.lanes.push((LaneId(7), Some(lane()))),
         "lane-live" => transaction.lanes.push((LaneId(7), Some(live_lane()))),
+        "lane-replacing" => transaction.lanes.push((LaneId(7), Some(replacing_lane()))),
         "lane-tombstone" => transaction.lanes.push((LaneId(7), None)),
         "floors" => transaction.floors = floors(),
         "revision" => transaction.revisions.push(revision()),
@@ -183,6 +207,8 @@ fn written(name: &str) -> KeyValue {
         "incarnation" => return incarnation(Incarnation(0x4f1c_0000_1111_2222)),
         "barrier" => return barrier(77),
         "ledger-decided" => return encode_ledger(&decided()),
+        "ledger-decided-for-receipt" => return encode_ledger(&decided_for_receipt()),
+        "ledger-removed" => return encode_ledger(&row(LedgerEvent::Removed { run: Revision(11) })),
         "ledger-revealed" => return encode_ledger(&row(LedgerEvent::Revealed)),
         "ledger-began" => return encode_ledger(&row(LedgerEvent::Began)),
         "ledger-lost" => return encode_ledger(&row(LedgerEvent::Lost { spent: BTreeMap::new() })),
@@ -260,6 +286,7 @@ fn assert_means(name: &str, version: u8, record: &KeyValue) {
             assert_eq!(replayed(record).lanes, BTreeMap::from([(LaneId(7), lane)]));
         }
         "lane-live" => assert_eq!(replayed(record).lanes, BTreeMap::from([(LaneId(7), live_lane())])),
+        "lane-replacing" => assert_eq!(replayed(record).lanes, BTreeMap::from([(LaneId(7), replacing_lane())])),
         "lane-tombstone" => assert_eq!(replayed(record).lanes, BTreeMap::new()),
         "floors" => assert_eq!(replayed(record).floors, floors()),
         "revision" => assert_eq!(replayed(record).revisions, [revision()]),
@@ -267,6 +294,8 @@ fn assert_means(name: &str, version: u8, record: &KeyValue) {
         "incarnation" => assert_eq!(replayed(record).incarnation, Incarnation(0x4f1c_0000_1111_2222)),
         "barrier" => assert_eq!(replayed(record).generation, Generation(12)),
         "ledger-decided" => assert_eq!(ledger(record), decided()),
+        "ledger-decided-for-receipt" => assert_eq!(ledger(record), decided_for_receipt()),
+        "ledger-removed" => assert_eq!(ledger(record), row(LedgerEvent::Removed { run: Revision(11) })),
         "ledger-revealed" => assert_eq!(ledger(record), row(LedgerEvent::Revealed)),
         "ledger-began" => assert_eq!(ledger(record), row(LedgerEvent::Began)),
         "ledger-lost" => assert_eq!(ledger(record), row(LedgerEvent::Lost { spent: BTreeMap::new() })),
@@ -284,11 +313,16 @@ fn assert_means(name: &str, version: u8, record: &KeyValue) {
     }
 }
 
+/// No lane of version 1 replaced anything.
+fn versions(name: &str, newest: u8) -> std::ops::RangeInclusive<u8> {
+    if name == "lane-replacing" { 2..=newest } else { 1..=newest }
+}
+
 #[test]
 fn every_released_version_of_every_record_is_readable() {
     let mut missing = String::new();
     for (name, newest) in RELEASED {
-        for version in 1..=newest {
+        for version in versions(name, newest) {
             match golden(name, version) {
                 Some(record) => assert_means(name, version, &record),
                 None => missing += &format!("golden/{name}.v{version}.hex\n{}", text(&written(name))),
@@ -318,7 +352,8 @@ fn every_golden_file_is_a_released_version() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden");
     let files = fs::read_dir(folder).expect("golden files").map(|file| file.expect("it is there").file_name());
     let files: BTreeSet<String> = files.map(|file| file.to_string_lossy().into_owned()).collect();
-    let released =
-        RELEASED.iter().flat_map(|(name, newest)| (1..=*newest).map(move |version| format!("{name}.v{version}.hex")));
+    let released = RELEASED
+        .iter()
+        .flat_map(|(name, newest)| versions(name, *newest).map(move |version| format!("{name}.v{version}.hex")));
     assert_eq!(files, released.collect());
 }

@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use outflow_api::{
-    Applied, BatchId, DeadLetter, FeedId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset,
-    OffsetRange, Parked, Pending, Pins, Ranges, Revision, RevisionRecord, Run, Shard, TopicId, TopicPartition, Track,
-    Transaction,
+    Applied, BatchId, DeadLetter, Delivered, FeedId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent,
+    LedgerRow, Offset, OffsetRange, Parked, Pending, Pins, Ranges, Replacing, Revision, RevisionRecord, Run, Shard,
+    TopicId, TopicPartition, Track, Transaction,
 };
 use outflow_journal::{KeyValue, Replay, check, decode_ledger, encode, encode_ledger, incarnation};
 use proptest::{
@@ -86,8 +86,10 @@ fn lane() -> impl Strategy<Value = LaneRecord> {
     let run = run.prop_map(|(id, by, owed, spent)| Run { id, by, owed, spent });
     let feed = any::<u32>().prop_map(FeedId);
     let stands = (feed, per_partition(offset()), per_partition(ranges()), vec(run, 0..3));
-    (stands, option::of(pending()), spent(), option::of(parked)).prop_map(
-        |((feed, next, owed, runs), pending, spent, parked)| LaneRecord {
+    let delivered = (batch(), bytes()).prop_map(|(id, receipt)| Delivered { id, receipt });
+    let replacing = (any::<u64>(), vec(delivered, 0..3)).prop_map(|(run, old)| Replacing { run: Revision(run), old });
+    (stands, option::of(pending()), spent(), option::of(parked), option::of(replacing)).prop_map(
+        |((feed, next, owed, runs), pending, spent, parked, replacing)| LaneRecord {
             feed,
             next,
             owed,
@@ -95,26 +97,29 @@ fn lane() -> impl Strategy<Value = LaneRecord> {
             pending,
             spent,
             parked,
+            replacing,
         },
     )
 }
 
 fn event() -> impl Strategy<Value = LedgerEvent> {
-    let decided = (per_partition(range()), any::<(u64, u64, u64, u64)>(), option::of(1u64..)).prop_map(
-        |(covers, (version, rows, rejected, rows_hash), run)| LedgerEvent::Decided {
+    let decided = (per_partition(range()), any::<(u64, u64, u64, u64)>(), option::of(1u64..), bytes()).prop_map(
+        |(covers, (version, rows, rejected, rows_hash), run, receipt)| LedgerEvent::Decided {
             covers,
             version: Revision(version),
             run: run.map(Revision),
             rows,
             rejected,
             rows_hash,
+            receipt,
         },
     );
+    let removed = any::<u64>().prop_map(|run| LedgerEvent::Removed { run: Revision(run) });
     let skipped = (option::of(1u64..), per_partition(range()))
         .prop_map(|(run, covers)| LedgerEvent::Skipped { run: run.map(Revision), covers });
     let lost = per_partition(vec(offset(), 0..4)).prop_map(|spent| LedgerEvent::Lost { spent });
     let others = [LedgerEvent::Began, LedgerEvent::Revealed, LedgerEvent::Abandoned];
-    prop_oneof![decided, skipped, lost, proptest::sample::select(others.to_vec())]
+    prop_oneof![decided, skipped, lost, removed, proptest::sample::select(others.to_vec())]
 }
 
 fn replay(records: &[KeyValue]) -> Result<Replay, outflow_api::Fault> {

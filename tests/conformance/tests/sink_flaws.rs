@@ -2,9 +2,10 @@
 
 use arrow_array::{cast::AsArray, types::Int64Type};
 use async_trait::async_trait;
+use bytes::Bytes;
 use outflow_api::{
-    BatchId, Blame, CommitOutcome, CommitPermit, Encoded, Fault, Finding, Piece, Prepared, Remote, SealedBatch, Sink,
-    SweepReport, SweepScope,
+    BatchId, Blame, CommitOutcome, CommitPermit, Delivered, Encoded, Fault, Finding, Piece, Prepared, Remote,
+    SealedBatch, Sink, SweepReport, SweepScope,
 };
 use outflow_conformance::sink::{self, Destination};
 use std::{
@@ -21,6 +22,10 @@ enum Flaw {
     NeverLooks,
     SweepsWhatIsPending,
     NamesItsSecret,
+    RemovesTheName,
+    RemovesNothing,
+    RemovesOthers,
+    RemovesByAnyReceipt,
 }
 
 const SECRET: &str = "hunter2";
@@ -121,6 +126,23 @@ impl Sink for Memory {
         Ok(SweepReport { removed: (before - store.staged.len()) as u64 })
     }
 
+    fn receipt(&self, prepared: &Prepared) -> Bytes {
+        prepared.token.clone()
+    }
+
+    async fn remove(&self, old: &Delivered) -> Result<(), Fault> {
+        let prepared = Prepared { id: old.id, token: old.receipt.clone() };
+        let id = if self.flaw == Flaw::RemovesByAnyReceipt { old.id.to_string() } else { self.check(&prepared)? };
+        let mut store = self.store();
+        match self.flaw {
+            Flaw::RemovesNothing => {}
+            Flaw::RemovesOthers => store.visible.values_mut().for_each(Vec::clear),
+            Flaw::RemovesTheName => drop(store.visible.remove(&id)),
+            _ => drop(store.visible.insert(id, Vec::new())),
+        }
+        Ok(())
+    }
+
     async fn examine(&self) -> Vec<Finding> {
         vec![Finding { subject: "memory".to_owned(), result: Ok("it is there".to_owned()) }]
     }
@@ -155,7 +177,9 @@ async fn is_found(flaw: Flaw) -> bool {
 async fn a_sound_sink_keeps_every_law_and_each_flaw_breaks_one() {
     assert!(!is_found(Flaw::None).await);
     let flaws = [Flaw::ShowsWhatIsPrepared, Flaw::WritesAgain, Flaw::AcceptsAnyToken, Flaw::NeverLooks];
-    for flaw in flaws.into_iter().chain([Flaw::SweepsWhatIsPending, Flaw::NamesItsSecret]) {
+    let flaws = flaws.into_iter().chain([Flaw::SweepsWhatIsPending, Flaw::NamesItsSecret]);
+    let removals = [Flaw::RemovesTheName, Flaw::RemovesNothing, Flaw::RemovesOthers, Flaw::RemovesByAnyReceipt];
+    for flaw in flaws.chain(removals) {
         assert!(is_found(flaw).await, "{flaw:?} was not found");
     }
 }

@@ -27,6 +27,32 @@ struct Entry {
     commands: Vec<Command>,
 }
 
+/// When somebody replaces something. By chance of its own, so that a world without replacements is what it was before
+/// there were any.
+pub struct Replaces {
+    rng: Rng,
+    /// Per mille of the steps.
+    rate: u64,
+}
+
+impl Replaces {
+    pub fn none() -> Replaces {
+        Replaces { rng: Rng::new(0), rate: 0 }
+    }
+
+    pub fn draw(seed: u64) -> Replaces {
+        let mut rng = Rng::new(seed ^ 0x2a98_3583_da34_a54a);
+        let rate = if rng.chance(400) { rng.between(1, 60) } else { 0 };
+        Replaces { rng, rate }
+    }
+
+    pub fn disturb(&mut self, catalogue: &mut Catalogue, log: &Log) {
+        if self.rng.chance(self.rate) {
+            catalogue.replace(&mut self.rng, log);
+        }
+    }
+}
+
 /// Rows without a lane go here; all of them are dead letters.
 pub const REJECT_LANE: LaneId = LaneId(0);
 pub const LIVE: FeedId = FeedId(0);
@@ -113,7 +139,7 @@ impl Catalogue {
     pub fn forget(&mut self, needs: Needs) {
         let untaken = self.entries.iter().skip(needs.taken.0 as usize).flat_map(|entry| &entry.commands);
         let by = untaken.filter_map(|command| match command.act {
-            Act::Replay { by, .. } | Act::Repair { by, .. } => Some(by),
+            Act::Replay { by, .. } | Act::Repair { by, .. } | Act::Replace { by, .. } => Some(by),
             _ => None,
         });
         let Needs { routed, taken } = self.forgotten;
@@ -264,6 +290,28 @@ impl Catalogue {
                 Act::Repair { by, ranges: Catalogue::draw_ranges(rng, log, 60) }
             }
         }
+    }
+
+    /// One lane, and a short piece of each of some partitions.
+    pub fn replace(&mut self, rng: &mut Rng, log: &Log) {
+        let (revision, mut next) = self.next_entry();
+        let lane = LaneId(if rng.chance(500) { 1 } else { rng.index(self.feed_of.len()) as u32 });
+        let by =
+            if rng.chance(700) { revision } else { Revision(rng.between(1, revision.0)).max(self.forgotten.routed) };
+        let longest = if rng.chance(300) { 60 } else { 8 };
+        let ranges = Catalogue::draw_ranges(rng, log, longest);
+        next.commands.push(Command { lane, feed: self.feed(lane), act: Act::Replace { by, ranges } });
+        // Behind it, what may come in between.
+        if rng.chance(200) {
+            let act = match rng.below(4) {
+                0 => Act::Skip,
+                1 => Act::Abandon,
+                2 => Act::Pause,
+                _ => Act::Mend,
+            };
+            next.commands.push(Command { lane, feed: self.feed(lane), act });
+        }
+        self.publish(next);
     }
 
     fn draw_ranges(rng: &mut Rng, log: &Log, longest: u64) -> BTreeMap<TopicPartition, Ranges> {

@@ -4,6 +4,7 @@ use crate::{
     journal::State,
     log::hash,
     repairs::Repairs,
+    replacements::Replacements,
 };
 use outflow_api::{
     BatchId, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset, OffsetRange, Pending, Pins, Ranges, Revision,
@@ -17,12 +18,13 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 pub struct Checker {
     pub(crate) fates: Fates,
-    batches: BTreeMap<BatchId, Batch>,
+    pub(crate) batches: BTreeMap<BatchId, Batch>,
     pub(crate) repairs: Repairs,
+    pub(crate) replacements: Replacements,
     /// Of each journal, all that ever were.
     revisions: BTreeMap<usize, Vec<RevisionRecord>>,
     /// Where the floors of each partition are.
-    journals: BTreeMap<TopicPartition, usize>,
+    pub(crate) journals: BTreeMap<TopicPartition, usize>,
     limits: DecisionLimits,
 }
 
@@ -32,22 +34,23 @@ pub struct DecisionLimits {
     pub letters_of_batch: usize,
 }
 
-struct Batch {
-    run: Run,
-    covers: BTreeMap<TopicPartition, OffsetRange>,
-    rows: Vec<RowId>,
-    letters: BTreeSet<RowId>,
-    stage: Stage,
+pub(crate) struct Batch {
+    pub run: Run,
+    pub covers: BTreeMap<TopicPartition, OffsetRange>,
+    pub rows: Vec<RowId>,
+    pub letters: BTreeSet<RowId>,
+    pub stage: Stage,
     /// Its staging is gone: Lost is the honest answer.
     expired: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+pub(crate) enum Stage {
     Decided,
     Visible,
     Lost,
     Abandoned,
+    Removed,
 }
 
 pub(crate) type Verdict = Result<(), String>;
@@ -174,6 +177,12 @@ impl Checker {
                 LedgerEvent::Revealed => {
                     must(batch.is_some_and(|batch| batch.stage == Stage::Visible), || {
                         format!("the ledger says that {id} is visible, and it is not")
+                    })?;
+                    continue;
+                }
+                LedgerEvent::Removed { .. } => {
+                    must(batch.is_some_and(|batch| batch.stage == Stage::Removed), || {
+                        format!("the ledger says that {id} is removed, and it is not")
                     })?;
                     continue;
                 }

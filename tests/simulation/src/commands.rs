@@ -11,9 +11,9 @@ use outflow_engine::{Act, Command};
 use std::collections::BTreeMap;
 
 /// A command, and those behind it that share its transaction.
-struct Order<'a> {
-    revision: Revision,
-    command: &'a Command,
+pub(crate) struct Order<'a> {
+    pub revision: Revision,
+    pub command: &'a Command,
     later: Vec<&'a Act>,
 }
 
@@ -35,10 +35,18 @@ impl Checker {
                 LedgerEvent::Skipped { .. } => has(row.batch.lane, |act| *act == Act::Skip),
                 LedgerEvent::Abandoned => has(row.batch.lane, |act| *act == Act::Abandon),
                 LedgerEvent::Decided { .. } | LedgerEvent::Revealed | LedgerEvent::Lost { .. } => true,
+                LedgerEvent::Removed { .. } => true,
                 LedgerEvent::Began => false,
             };
             must(commanded, || format!("{} is {:?}, and nobody commanded it", row.batch, row.event))?;
         }
+        let called_off = |lane: LaneId, run: Revision| {
+            let pending = scene.before.lanes.get(&lane).and_then(|record| record.pending.as_ref());
+            let gives_up =
+                has(lane, |act| *act == Act::Abandon) && pending.and_then(|pending| pending.run) == Some(run);
+            gives_up || has(lane, |act| *act == Act::Skip)
+        };
+        self.check_replacing(scene, transaction, called_off)?;
         for (id, after) in &transaction.lanes {
             let held = |record: Option<&LaneRecord>| {
                 record.and_then(|record| record.parked.as_ref()).is_some_and(|parked| parked.held)
@@ -62,7 +70,7 @@ impl Checker {
         let held = after.and_then(|record| record.parked.as_ref()).is_some_and(|parked| parked.held);
         let skipped = order.undone_by(|act| *act == Act::Skip);
         match act {
-            Act::History { .. } | Act::Replay { .. } | Act::Repair { .. } if skipped => Ok(()),
+            Act::History { .. } | Act::Replay { .. } | Act::Repair { .. } | Act::Replace { .. } if skipped => Ok(()),
             Act::History { from } => {
                 let asked = from.iter().filter_map(|(key, from)| {
                     let next = self.start_of(scene.journal, order.revision, *key)?;
@@ -83,6 +91,7 @@ impl Checker {
                 Ok(())
             }
             Act::Repair { by, ranges } => self.repair(scene, order, ranges, *by),
+            Act::Replace { by, ranges } => self.replace(scene, order, ranges, *by),
             Act::Mend => mended(scene, order),
             Act::Pause => {
                 let undone = order.undone_by(|act| matches!(act, Act::Resume | Act::Mend));
@@ -102,7 +111,7 @@ impl Checker {
     }
 
     /// At least `least` and at most `most` is owed: what is not read yet comes by itself.
-    fn begin_run(
+    pub(crate) fn begin_run(
         &mut self,
         scene: &Scene,
         order: &Order,
@@ -157,7 +166,7 @@ impl Checker {
             let (covered, nothing) = (self.covered(scene.journal, lane), Ranges::default());
             for (key, asked) in asked {
                 let mut missing = asked.minus(covered.get(key).unwrap_or(&nothing));
-                missing.remove(OffsetRange::new(scene.live_from(scene.before, lane, *key), Offset::OPEN));
+                missing.remove(OffsetRange::new(self.repairs.live_since(scene, lane, *key), Offset::OPEN));
                 missing = missing.minus(self.repairs.owed(scene.journal, lane, *key).unwrap_or(&nothing));
                 // By an earlier command of the same transaction.
                 let runs = scene.after.lanes.get(&lane).into_iter().flat_map(|record| &record.runs);
@@ -220,7 +229,7 @@ fn mended(scene: &Scene, order: &Order) -> Verdict {
 }
 
 /// A run, with what of it is decided by the very transaction that begins it.
-fn begun(scene: &Scene, lane: LaneId, id: Revision, by: Revision) -> Option<RunRecord> {
+pub(crate) fn begun(scene: &Scene, lane: LaneId, id: Revision, by: Revision) -> Option<RunRecord> {
     let record = scene.after.lanes.get(&lane)?;
     let is_it = |own: Option<Revision>, pins: Pins| own == Some(id) && pins.whose == Some(by);
     let known = record.runs.iter().find(|run| is_it(run.id, run.by)).cloned();
@@ -240,7 +249,7 @@ fn named(scene: &Scene, lane: LaneId, run: &RunRecord) -> Run {
     Run::new((scene.journal, lane), run.id, run.by)
 }
 
-fn run_of(scene: &Scene, lane: LaneId, id: Revision, by: Revision) -> Run {
+pub(crate) fn run_of(scene: &Scene, lane: LaneId, id: Revision, by: Revision) -> Run {
     Run::new((scene.journal, lane), Some(id), Pins::to(by))
 }
 

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 pub struct Destination {
     pub kind: Kind,
     batches: BTreeMap<BatchId, Batch>,
+    /// Puts of removed batches by workers that are gone: they arrive in the end.
+    late: Vec<(BatchId, Vec<RowId>)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +31,8 @@ enum Visibility {
     Visible,
     /// Made impossible.
     Dead,
+    /// Its rows were taken away; its name stays, so that no late call brings them back.
+    Removed,
 }
 
 pub enum Committed {
@@ -53,7 +57,7 @@ pub struct Commit<'a> {
 
 impl Destination {
     pub fn new(kind: Kind) -> Destination {
-        Destination { kind, batches: BTreeMap::new() }
+        Destination { kind, batches: BTreeMap::new(), late: Vec::new() }
     }
 
     pub fn prepare(&mut self, id: BatchId, rows: &[RowId]) {
@@ -91,7 +95,7 @@ impl Destination {
                 Ok(Committed::Lost)
             }
             Visibility::Landing => Ok(Committed::Unclear),
-            Visibility::Visible => Ok(Committed::Already),
+            Visibility::Visible | Visibility::Removed => Ok(Committed::Already),
             Visibility::Dead => Ok(Committed::Lost),
         }
     }
@@ -101,6 +105,9 @@ impl Destination {
         if let Some(batch) = self.batches.get(&id).filter(|batch| batch.state == Visibility::Visible) {
             // 412: somebody's put was first; the name is all that tells what it is.
             checker.taken_for(id, &batch.rows)?;
+            return Ok(Committed::Already);
+        }
+        if self.batches.get(&id).is_some_and(|batch| batch.state == Visibility::Removed) {
             return Ok(Committed::Already);
         }
         let Some(rows) = call.rows else { return Ok(Committed::NeedsRows) };
@@ -122,6 +129,9 @@ impl Destination {
             batch.state = Visibility::Visible;
             checker.reveal(*id, &batch.rows)?;
         }
+        for (id, rows) in std::mem::take(&mut self.late) {
+            self.put(&Commit { id, rows: Some(&rows), refused: Vec::new(), slow: false, stoppable: false }, checker)?;
+        }
         Ok(())
     }
 
@@ -140,6 +150,17 @@ impl Destination {
             self.kill(id);
         }
         Ok(())
+    }
+
+    /// Whatever was under this name.
+    pub fn remove(&mut self, id: BatchId, checker: &mut Checker) -> Result<(), String> {
+        if self.kind == Kind::Identity
+            && let Some(old) = self.batches.get(&id).filter(|old| old.state == Visibility::Visible)
+        {
+            self.late.push((id, old.rows.clone()));
+        }
+        self.batches.insert(id, Batch { rows: Vec::new(), state: Visibility::Removed });
+        checker.remove(id)
     }
 
     fn kill(&mut self, id: BatchId) {

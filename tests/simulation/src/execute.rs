@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use outflow_api::{BatchId, Offset, OffsetRange, Pending, Pins, Shard, TopicPartition};
 use outflow_engine::{
-    Account, BatchSpec, DebtRead, Decision, Event, Journaled, PreparedBatch, Reason, Revealed, Taken,
+    Account, BatchSpec, DebtRead, Decision, Deliveries, Event, Journaled, PreparedBatch, Reason, Revealed, Taken,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +53,21 @@ impl World {
                 let mut account = Account::new(*lane, ranges.clone());
                 self.journals[process.journal].ledger().for_each(|row| account.see(row));
                 vec![Answer::bare(Event::LedgerRead { command: *command, account: Ok(account) })]
+            }
+            What::ReadDeliveries { command, lane, ranges } => {
+                if !luck.effect {
+                    return Ok(false);
+                }
+                let mut deliveries = Deliveries::new(*lane, ranges.clone());
+                self.journals[process.journal].ledger().for_each(|row| deliveries.see(row));
+                vec![Answer::bare(Event::DeliveriesRead { command: *command, deliveries: Ok(deliveries) })]
+            }
+            What::Remove(old) => {
+                if !luck.effect {
+                    return Ok(false);
+                }
+                self.destinations[old.id.lane.0 as usize].remove(old.id, &mut self.checker)?;
+                vec![Answer::bare(Event::Removed { batch: old.id })]
             }
             What::Abort { prepared } => {
                 if luck.effect {
@@ -126,6 +141,7 @@ impl World {
         let batch = PreparedBatch {
             id: spec.id,
             token: Bytes::from_static(b"token"),
+            receipt: Bytes::from_static(b"receipt"),
             covers,
             rows: fitting.len() as u64,
             rejected: grouped(&rejected),

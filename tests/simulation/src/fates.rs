@@ -83,6 +83,11 @@ impl Fates {
         self.runs.contains_key(&run)
     }
 
+    /// All rows of a run.
+    pub fn rows(&self, run: Run) -> impl Iterator<Item = (RowId, Fate)> + '_ {
+        self.runs.get(&run).into_iter().flatten().map(|(row, fate)| (*row, *fate))
+    }
+
     /// The last offset of the live run that is not open any more.
     pub fn last_settled(&self, partition: TopicPartition) -> Option<Offset> {
         let fates = self.live.get(&partition).map_or(&[][..], Vec::as_slice);

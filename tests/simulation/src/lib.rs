@@ -2,6 +2,7 @@
 //! from the dead and change their minds. A seed gives a run; a run passes, or says what went wrong. Touches nothing
 //! outside of its own memory.
 
+mod calm;
 mod catalogue;
 mod checker;
 mod commands;
@@ -15,6 +16,7 @@ mod news;
 mod options;
 mod process;
 mod repairs;
+mod replacements;
 mod rng;
 pub mod small;
 mod world;

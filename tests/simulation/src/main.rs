@@ -25,20 +25,24 @@ fn main() -> ExitCode {
 fn many(from: u64, seeds: u64) -> ExitCode {
     let started = Instant::now();
     std::panic::set_hook(Box::new(|_| {}));
-    let (mut steps, mut owners, mut rows) = (0, 0, 0);
+    let (mut steps, mut owners, mut rows, mut replaced) = (0, 0, 0, 0);
     for seed in from..from + seeds {
         match run(seed, false) {
             Ok(passed) => {
                 steps += passed.steps;
                 owners += passed.owners;
                 rows += passed.rows;
+                replaced += passed.replaced;
             }
             Err(why) => return fail(seed, &why),
         }
     }
     let seconds = started.elapsed().as_secs_f64();
     let rate = steps as f64 / seconds / 1e6;
-    println!("{seeds} seeds passed: {rows} rows, {owners} owners, {steps} steps, {seconds:.1} s ({rate:.2} M steps/s)");
+    println!(
+        "{seeds} seeds passed: {rows} rows, {owners} owners, {replaced} replacements, {steps} steps, {seconds:.1} s \
+         ({rate:.2} M steps/s)"
+    );
     ExitCode::SUCCESS
 }
 

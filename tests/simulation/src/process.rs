@@ -3,8 +3,8 @@ use crate::{
     catalogue::{LIVE, SCHEDULED},
 };
 use outflow_api::{
-    Applied, BatchId, FeedId, Generation, LaneId, Offset, OffsetRange, Pending, Pins, Prepared, Ranges, Revision,
-    TopicPartition, Track,
+    Applied, BatchId, Delivered, FeedId, Generation, LaneId, Offset, OffsetRange, Pending, Pins, Prepared, Ranges,
+    Revision, TopicPartition, Track,
 };
 use outflow_engine::{Action, BatchSpec, Decision, Engine, Event, FlushLimits, Stop, Taken};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +51,8 @@ pub enum What {
     Reveal { pending: Pending, read_rows: bool },
     ReadDebt { batch: BatchId, partition: TopicPartition, range: OffsetRange, by: Pins, spent: Offsets },
     ReadLedger { command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges> },
+    ReadDeliveries { command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges> },
+    Remove(Delivered),
     Abort { prepared: Prepared },
     Sweep { below: Generation, keep: Vec<BatchId> },
 }
@@ -69,8 +71,9 @@ impl Answer {
     }
 
     pub fn may_echo(&self) -> bool {
-        use Event::{DebtRead, LedgerRead, Prepared, Revealed};
-        matches!(self.event, Prepared(_) | DebtRead(_) | Revealed { .. } | LedgerRead { .. })
+        use Event::{DebtRead, DeliveriesRead, LedgerRead, Prepared, Removed, Revealed};
+        let of_ledger = matches!(self.event, LedgerRead { .. } | DeliveriesRead { .. });
+        of_ledger || matches!(self.event, Prepared(_) | DebtRead(_) | Revealed { .. } | Removed { .. })
     }
 }
 
@@ -154,7 +157,9 @@ impl Process {
                     What::ReadDebt { batch, partition, range, by, spent }
                 }
                 Action::ReadLedger { command, lane, ranges } => What::ReadLedger { command, lane, ranges },
-                Action::Repaired { .. } => continue,
+                Action::ReadDeliveries { command, lane, ranges } => What::ReadDeliveries { command, lane, ranges },
+                Action::Remove(old) => What::Remove(old),
+                Action::Repaired { .. } | Action::Replaced { .. } => continue,
                 Action::Abort { prepared, .. } => What::Abort { prepared },
                 Action::Sweep { below, keep } => {
                     What::Sweep { below, keep: keep.into_iter().map(|prepared| prepared.id).collect() }

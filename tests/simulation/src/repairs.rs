@@ -6,7 +6,7 @@ use crate::{
     fates::Run,
     journal::State,
 };
-use outflow_api::{BatchId, LaneId, LedgerEvent, Ranges, TopicPartition, Transaction};
+use outflow_api::{BatchId, LaneId, LedgerEvent, Offset, Ranges, TopicPartition, Transaction};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
@@ -22,6 +22,8 @@ pub struct Repairs {
     /// What was owed since the mark moved last: the ledger is asked at some time since then, and not about that. A run
     /// by other definitions may have found nothing there.
     owed: BTreeMap<(usize, LaneId), BTreeMap<TopicPartition, Ranges>>,
+    /// Of each journal, as it was before the mark moved last: not later than that the ledger is asked.
+    since: BTreeMap<usize, State>,
     /// Journals whose ledger has lost its beginning.
     trimmed: BTreeSet<usize>,
 }
@@ -35,6 +37,12 @@ impl Repairs {
     pub fn begin_again(&mut self, run: Run) {
         let number = self.runs.len() + self.again.len();
         self.again.insert(run, number);
+    }
+
+    /// Commanded after the other.
+    pub fn comes_after(&self, run: Run, other: Run) -> bool {
+        let number = |run: &Run| self.again.get(run).or(self.runs.get(run)).copied();
+        number(&run) > number(&other)
     }
 
     pub fn ledger_trimmed(&mut self, journal: usize) {
@@ -53,9 +61,16 @@ impl Repairs {
         self.owed.get(&(journal, lane))?.get(&key)
     }
 
+    /// From here on the live stream brought everything, as far as whoever asked the ledger could know.
+    pub fn live_since(&self, scene: &Scene, lane: LaneId, key: TopicPartition) -> Offset {
+        let since = self.since.get(&scene.journal).map_or(Offset::ZERO, |state| scene.live_from(state, lane, key));
+        since.min(scene.live_from(scene.before, lane, key))
+    }
+
     pub fn note_owed(&mut self, scene: &Scene, transaction: &Transaction) {
         if scene.before.applied != scene.after.applied {
             self.owed.retain(|(journal, _), _| *journal != scene.journal);
+            self.since.insert(scene.journal, scene.before.clone());
         }
         self.insert_owed(scene.journal, scene.before);
         // What is skipped is in the ledger before it is asked; it may be owed once more by what came behind.

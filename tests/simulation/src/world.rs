@@ -1,19 +1,18 @@
 use crate::{
-    Catalogue, Checker, Faults, Log, Options, Process, Rng, RowId,
-    catalogue::SCHEDULED,
+    Catalogue, Checker, Faults, Log, Options, Process, Rng,
+    catalogue::{Replaces, SCHEDULED},
     checker::{DecisionLimits, Scene},
     destination::{Destination, Kind},
     execute::{Luck, reason},
-    journal::{Journal, State},
+    journal::Journal,
     news::Forgetting,
     process::{Answer, Call, What},
 };
-use outflow_api::{Applied, FeedId, Incarnation, LaneId, Offset, OffsetRange, Revision, Shard, TopicPartition, Track};
+use outflow_api::{FeedId, Incarnation, LaneId, Offset, OffsetRange, Revision, Shard, TopicPartition, Track};
 use outflow_engine::{Decision, Engine, Event};
 use std::collections::{BTreeMap, BTreeSet};
 
 const ZOMBIES_MAX: usize = 3;
-const CALM_STEPS_MAX: u64 = 120_000;
 
 /// Everything around the engines: topics, journals, destinations, workers, and chance.
 pub struct World {
@@ -37,6 +36,7 @@ pub struct World {
     pub steps: u64,
     pub trace: u64,
     pub tells: bool,
+    replaces: Replaces,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +44,8 @@ pub struct Passed {
     pub steps: u64,
     pub owners: u64,
     pub rows: u64,
+    /// Replacements that came to their end.
+    pub replaced: usize,
     pub trace: u64,
 }
 
@@ -56,6 +58,7 @@ impl World {
         let mut world = World::with(rng, options, catalogue, kinds);
         world.forgetting = Forgetting::draw(seed);
         world.draw_log();
+        world.replaces = Replaces::draw(seed);
         let World { catalogue, rng, log, .. } = &mut world;
         catalogue.draw_begins(rng, log);
         world
@@ -87,6 +90,7 @@ impl World {
             steps: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             tells: false,
+            replaces: Replaces::none(),
             options,
         }
     }
@@ -102,7 +106,7 @@ impl World {
         }
     }
 
-    fn grow(&mut self, key: TopicPartition) {
+    pub(crate) fn grow(&mut self, key: TopicPartition) {
         let Faults { hole, misfit, refuse_row, .. } = self.options.faults;
         let row = Log::draw(&mut self.rng, self.options.keys, hole, misfit, refuse_row);
         self.log.grow(key, row);
@@ -135,88 +139,11 @@ impl World {
         })?;
         self.step_until("idle lanes cost nothing", World::is_settled)?;
         let rows = self.log.partitions.values().flatten().flatten().count() as u64;
-        Ok(Passed { steps: self.steps, owners: self.owners, rows, trace: self.trace })
+        let replaced = self.checker.replacements.done;
+        Ok(Passed { steps: self.steps, owners: self.owners, rows, replaced, trace: self.trace })
     }
 
-    /// P17: a lane whose destination hangs holds up nobody, and holds no more than its share.
-    fn serve_all_but(&mut self, dead: LaneId) -> Result<(), String> {
-        let keys: Vec<TopicPartition> = self.log.partitions.keys().copied().collect();
-        for _ in 0..self.options.settings.rows_max * 4 {
-            keys.iter().for_each(|key| self.grow(*key));
-        }
-        let others = |world: &World| {
-            let newest = world.catalogue.newest();
-            let of_dead = |(lane, row): &(Option<LaneId>, RowId)| {
-                let row = world.log.row(*row).expect("it is unfinished");
-                let by = |revision| world.catalogue.lane(Revision(revision), row.key) == dead;
-                lane.map_or_else(|| (1..=newest.0).any(by), |lane| lane == dead)
-            };
-            let read = world.processes.iter().all(|process| process.readable(&world.log, &world.paused).is_empty());
-            let owned = world.journals.iter().enumerate().all(|(at, _)| world.owner(at).is_some());
-            owned && read && world.checker.unfinished(&world.log, &world.catalogue).iter().all(of_dead)
-        };
-        self.step_until("all lanes but the dead one are served", others)?;
-        let limits = &self.options.settings;
-        let most = limits.rows_max + limits.fetch_max * 2;
-        let slim = |world: &World| world.processes.iter().all(|process| process.held.rows(dead) < most);
-        self.step_until("the dead lane holds no more than a batch", slim)
-    }
-
-    fn step_until(&mut self, what: &str, reached: impl Fn(&World) -> bool) -> Result<(), String> {
-        for step in 0..CALM_STEPS_MAX {
-            if step % 8 == 0 && reached(self) {
-                return Ok(());
-            }
-            self.step()?;
-        }
-        let unfinished = self.checker.unfinished(&self.log, &self.catalogue);
-        Err(format!(
-            "not reached after all faults stopped: {what}; unfinished rows: {unfinished:?}; {:?}",
-            self.unsettled()
-        ))
-    }
-
-    pub fn is_settled(&self) -> bool {
-        self.unsettled().is_none()
-    }
-
-    /// What is left in a journal or in a worker, besides floors, the mark and the newest revision.
-    fn unsettled(&self) -> Option<String> {
-        (0..self.journals.len()).find_map(|journal| {
-            let state = self.journals[journal].truth();
-            let newest = self.catalogue.newest();
-            let tracks = self
-                .shards_of(journal)
-                .into_iter()
-                .flat_map(|partition| self.catalogue.feeds(newest).map(move |feed| Track { feed, partition }));
-            let is_at_end = |track: &Track| state.floors.get(track) == Some(&self.log.end(track.partition));
-            let behind: Vec<Track> = tracks.filter(|track| !is_at_end(track)).collect();
-            let is_retired = |track: &Track| self.catalogue.retired_at(track.feed).is_some();
-            let retired: Vec<&Track> = state.floors.keys().filter(|track| is_retired(track)).collect();
-            let own = self.processes.iter().filter(|process| process.journal == journal && !process.zombie);
-            let views: Vec<_> = own.flat_map(|process| process.engine.lane_views()).collect();
-            let is_clean = state.lanes.is_empty() && state.revisions.len() == 1 && views.is_empty();
-            let is_told = state.applied == self.newest();
-            let is_settled = is_clean && is_told && behind.is_empty() && retired.is_empty();
-            (!is_settled).then(|| {
-                let State { lanes, floors, revisions, applied } = &state;
-                let revisions = revisions.keys();
-                format!(
-                    "journal {journal}: {lanes:?}, {views:?}, {applied:?} of {:?}, {revisions:?}, floors {floors:?}; \
-                     not at the end {behind:?}, not gone {retired:?}",
-                    self.newest()
-                )
-            })
-        })
-    }
-
-    /// The mark of whoever has taken all of the config log.
-    fn newest(&self) -> Applied {
-        let revision = self.catalogue.newest();
-        Applied { revision, commands: self.catalogue.commands(revision).len() as u32 }
-    }
-
-    fn owner(&self, journal: usize) -> Option<usize> {
+    pub(crate) fn owner(&self, journal: usize) -> Option<usize> {
         self.processes.iter().position(|process| process.journal == journal && !process.zombie)
     }
 
@@ -279,6 +206,7 @@ impl World {
         if self.rng.chance(faults.expiry) {
             self.destinations[at].expire(&mut self.checker);
         }
+        self.replaces.disturb(&mut self.catalogue, &self.log);
         Ok(())
     }
 
@@ -362,7 +290,7 @@ impl World {
         self.checker.decide(&scene, decision)
     }
 
-    fn step(&mut self) -> Result<(), String> {
+    pub(crate) fn step(&mut self) -> Result<(), String> {
         self.steps += 1;
         self.now_ms += self.rng.below(8);
         self.forget_now_and_then();

@@ -42,6 +42,7 @@ fn merchant() -> Merchant {
         runs: 0,
         pending: false,
         repair: None,
+        replacement: None,
         partitions: Vec::new(),
     };
     Merchant { merchant: "1001".into(), deliveries: vec![delivery] }

@@ -59,6 +59,8 @@ async fn what_is_asked_arrives_as_it_was_meant() {
     assert_eq!(running.post("/v1/merchants/1001/replay", body).await.0, 202);
     let body = r#"{"from":"earliest","mode":"repair"}"#;
     assert_eq!(running.post("/v1/merchants/1001/replay", body).await.0, 202);
+    let body = r#"{"from":{"offsets":{"orders/0":5}},"to":{"offsets":{"orders/0":9}},"mode":"replace","confirm":true}"#;
+    assert_eq!(running.post("/v1/merchants/1001/replay", body).await.0, 202);
     let body = r#"{"to":{"offsets":{"orders/0":5}},"confirm":true}"#;
     assert_eq!(running.post("/v1/merchants/1001/reset", body).await.0, 202);
     assert_eq!(running.post("/v1/merchants/1001/reset", r#"{"to":"latest","confirm":true}"#).await.0, 202);
@@ -66,7 +68,10 @@ async fn what_is_asked_arrives_as_it_was_meant() {
     let replay = |from| Act::Replay { from, to: Until::Now };
     let offsets = Begin::Offsets(BTreeMap::from([("orders/0".to_owned(), 5)]));
     let repair = Act::Repair { from: Begin::Earliest, to: Until::Now };
-    assert_eq!(acts, [Act::Pause, Act::Skip, replay(Begin::Timestamp(1_000)), repair, replay(offsets), Act::Skip]);
+    let until = Until::Offsets(BTreeMap::from([("orders/0".to_owned(), 9)]));
+    let replace = Act::Replace { from: offsets.clone(), to: until };
+    let again = replay(Begin::Timestamp(1_000));
+    assert_eq!(acts, [Act::Pause, Act::Skip, again, repair, replace, replay(offsets), Act::Skip]);
 }
 
 #[tokio::test]
@@ -84,7 +89,7 @@ async fn a_wrong_body_is_told_with_what_is_allowed_and_does_nothing() {
         ("replay", r#"{"from":"latest","mode":"again"}"#, 422, "earliest"),
         ("replay", r#"{"from":{"offsets":{"t/0":-1}},"mode":"again"}"#, 422, "below 0"),
         ("replay", r#"{"from":{"timestamp":"yesterday"},"mode":"again"}"#, 422, "2026"),
-        ("replay", r#"{"from":"earliest","mode":"replace"}"#, 501, "again"),
+        ("replay", r#"{"from":"earliest","mode":"instead"}"#, 422, "replace"),
         ("replay", r#"{"from":"earliest","mode":"again"}"#, 409, ""),
         ("pause", &large, 413, ""),
     ];

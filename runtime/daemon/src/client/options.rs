@@ -41,7 +41,8 @@ pub enum Asked {
     Skip(Acting),
     /// Give up the decided batch that cannot be made visible.
     Abandon(Acting),
-    /// Deliver what is missing (`repair`), or all once more (`again`: rows that are there already are there twice).
+    /// Deliver what is missing (`repair`), all once more in place of what is there (`replace`), or all once more beside
+    /// it (`again`: rows are there twice).
     Replay {
         #[command(flatten)]
         acting: Acting,

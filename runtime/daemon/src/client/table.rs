@@ -1,6 +1,6 @@
 //! Answers for people.
 
-use outflow_control::{Accepted, Delivery, Detail, Merchant, Page, Repair};
+use outflow_control::{Accepted, Delivery, Detail, Merchant, Page, Repair, Replacement};
 use serde_json::Value;
 
 const HEAD: [&str; 9] = ["MERCHANT", "CONNECTOR", "LANE", "STATE", "OWED", "LAG", "KEPT FOR", "EVERY", "WHERE"];
@@ -14,6 +14,20 @@ pub fn page(page: &Page) -> String {
         text += &format!("\nmore behind: --after {}\n", plain(next));
     }
     text + &format!("\nstates of shards {:?}, which this worker has\n", page.shards)
+}
+
+fn replacement(lane: u32, all: &Replacement) -> String {
+    let Replacement { run, records, widened, batches, left, hangs, refused } = all;
+    let found = match (refused, run) {
+        (Some(why), _) => format!("refused, nothing is sent or removed: {}", plain(why)),
+        (None, 0) => format!("of an earlier owner: {left} old batches are still there"),
+        (None, _) => format!(
+            "{records} records are read again, {widened} of them beyond what was asked for; of {batches} old batches \
+             {left} are still there"
+        ),
+    };
+    let hangs = hangs.as_ref().map_or_else(String::new, |why| format!(", and are not removed yet: {}", plain(why)));
+    format!("lane {lane}: replacement {run}: {found}{hangs}\n")
 }
 
 pub fn detail(detail: &Detail) -> String {
@@ -34,6 +48,7 @@ pub fn detail(detail: &Detail) -> String {
             };
             text += &format!("lane {}: repair {run}: {found}\n", one.lane);
         }
+        text += &one.replacement.as_ref().map_or_else(String::new, |all| replacement(one.lane, all));
         if one.runs > 0 || one.open_rows > 0 || one.pending {
             let pending = if one.pending { ", a decided batch waits to become visible" } else { "" };
             text += &format!("lane {}: {} runs under way, {} rows open{pending}\n", one.lane, one.runs, one.open_rows);

@@ -117,6 +117,7 @@ fn delivery(catalogue: &Catalogue, standings: &Standings, lane: LaneId) -> Optio
         runs: standing.runs,
         pending: standing.pending,
         repair: standing.repair,
+        replacement: standing.replacement,
         partitions: Vec::new(),
     })
 }

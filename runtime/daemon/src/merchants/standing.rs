@@ -1,6 +1,6 @@
 use outflow_api::TopicPartition;
-use outflow_control::Repair;
-use outflow_driver::{LaneState, Repaired, Stay, Undelivered, oldest};
+use outflow_control::{Repair, Replacement};
+use outflow_driver::{self as driver, LaneState, Repaired, Stay, Undelivered, oldest};
 use std::collections::{BTreeMap, HashMap};
 
 /// How lanes stand in this worker's shards.
@@ -17,6 +17,7 @@ pub struct Standing {
     pub pending: bool,
     pub is_held: bool,
     pub repair: Option<Repair>,
+    pub replacement: Option<Replacement>,
     /// Code and hint of one of them.
     pub parked: Option<(String, String)>,
     pub undelivered: BTreeMap<TopicPartition, Undelivered>,
@@ -49,6 +50,8 @@ impl Standings {
             }
             one.is_held |= state.is_held;
             one.repair = newest(one.repair.take(), state.repaired);
+            let left = state.removals as u64;
+            one.replacement = newest_replacement(one.replacement.take(), state.replaced, left);
             one.undelivered.extend(state.undelivered);
         }
         Standings(all)
@@ -71,4 +74,37 @@ fn newest(known: Option<Repair>, of_shard: Option<Repaired>) -> Option<Repair> {
         }
         _ => Some(Repair { run, records, refused }),
     }
+}
+
+/// As above. A shard whose owner is new does not know what was found, and what is left to be removed.
+fn newest_replacement(
+    known: Option<Replacement>,
+    of_shard: Option<driver::Replacement>,
+    left: u64,
+) -> Option<Replacement> {
+    let own = of_shard.map(|driver::Replacement { run, outcome, hangs }| {
+        let all = Replacement { run, left, hangs, ..Replacement::default() };
+        match outcome {
+            Ok(found) => {
+                Replacement { records: found.offsets, widened: found.widened, batches: found.batches as u64, ..all }
+            }
+            Err(why) => Replacement { refused: Some(why), ..all },
+        }
+    });
+    let own = own.or_else(|| (left > 0).then(|| Replacement { left, ..Replacement::default() }));
+    let (Some(known), Some(own)) = (&known, &own) else { return known.or(own) };
+    let (known, own) = if known.run < own.run { (own, known) } else { (known, own) };
+    let of_one = own.run == known.run || own.run == 0;
+    let sum = |one: fn(&Replacement) -> u64| one(known) + if of_one { one(own) } else { 0 };
+    let first =
+        |one: fn(&Replacement) -> &Option<String>| one(known).clone().or_else(|| one(own).clone().filter(|_| of_one));
+    Some(Replacement {
+        run: known.run,
+        records: sum(|one| one.records),
+        widened: sum(|one| one.widened),
+        batches: sum(|one| one.batches),
+        left: sum(|one| one.left),
+        hangs: first(|one| &one.hangs),
+        refused: first(|one| &one.refused),
+    })
 }

@@ -1,6 +1,6 @@
 use outflow_api::LaneId;
 use outflow_catalogue::{Catalogue, LaneEntry};
-use outflow_config::nearest;
+use outflow_config::{Place, nearest};
 use outflow_control::{Act, Refusal, Request};
 use std::{collections::BTreeSet, ops::Bound};
 
@@ -37,6 +37,22 @@ pub fn known_connector(catalogue: &Catalogue, name: &str) -> Result<(), Refusal>
     Err(Refusal::unknown(format!("there is no connector {name:?}{guess}")))
 }
 
+/// What is there can be removed.
+pub fn check_removes(catalogue: &Catalogue, targets: &[Target]) -> Result<(), Refusal> {
+    for Target { lane, connector } in targets {
+        let place = catalogue.lane(LaneId(*lane)).and_then(|entry| serde_json::from_str(&entry.place).ok());
+        let place = place.and_then(|place: serde_json::Value| Place::read(&place).ok());
+        let kind = place.map(|place| place.kind).unwrap_or_default();
+        if !outflow_registry::sinks().iter().any(|sink| sink.kind == kind && sink.removes) {
+            return Err(Refusal::wrong(format!(
+                "lane {lane} of {connector} goes to a {kind:?}, which cannot remove what it has: `replace` is not \
+                 possible; allowed: `repair` (what is missing), `again` (rows that are there are there twice)"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Those of the merchant's lanes that the request means.
 pub fn targets(catalogue: &Catalogue, merchant: &str, request: &Request) -> Result<Vec<Target>, Refusal> {
     let all = lanes(catalogue, merchant)?;
@@ -59,7 +75,7 @@ pub fn targets(catalogue: &Catalogue, merchant: &str, request: &Request) -> Resu
         return Err(Refusal::unknown(format!("merchant {merchant:?} has no such delivery; he has: {has}")));
     }
     let connectors: BTreeSet<&str> = meant.iter().map(|target| target.connector.as_str()).collect();
-    if matches!(request.act, Act::Replay { .. } | Act::Repair { .. }) && connectors.len() > 1 {
+    if matches!(request.act, Act::Replay { .. } | Act::Repair { .. } | Act::Replace { .. }) && connectors.len() > 1 {
         let names = connectors.into_iter().collect::<Vec<_>>().join(", ");
         return Err(Refusal::wrong(format!("a replay is of one connector: say `connector`; allowed: {names}")));
     }

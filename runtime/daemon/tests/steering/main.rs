@@ -267,6 +267,88 @@ fn a_repair_is_refused_where_the_ledger_has_lost_its_beginning() {
 }
 
 #[test]
+fn a_replaced_range_is_there_once_with_todays_contents_and_so_is_all_that_its_batches_had() {
+    let site = Site::new(&ALL);
+    let daemon = site.start();
+    site.produce(&ALL, 0..20);
+    ALL.iter().for_each(|id| site.wait_for(id, 0..20, 1));
+    let column = "{ name: again, type: BIGINT, path: number }";
+    site.write(
+        "connectors/orders.yaml",
+        &site::CONNECTOR.replace("required: true }", &format!("required: true }}, {column}")),
+    );
+    daemon.wait_log("configuration published revision=2");
+    site.produce(&ALL, 20..30);
+    ALL.iter().for_each(|id| site.wait_for(id, 0..30, 1));
+    // Of partition 0, two records of the many that a batch has.
+    let part = ["merchants", "replay", "1002", "--from", "orders/0=0", "--to", "orders/0=2", "--mode", "replace"];
+    let refused = daemon.refused(&part);
+    assert!(refused.contains("whole batches") && refused.contains("--yes"), "{refused}");
+    daemon.told(&[&part[..], &["--yes"]].concat());
+    daemon.wait_shown("1002", "beyond what was asked for; of 1 old batches 0 are still there");
+    let all = ["merchants", "replay", "1002", "--from", "earliest", "--mode", "replace", "--yes"];
+    for _ in 0..2 {
+        // What was replaced is replaced again.
+        let run = daemon.delivery("1002")["replacement"]["run"].as_u64();
+        daemon.told(&all);
+        wait_until("the next replacement", site::LIMIT, || {
+            let shown = &daemon.delivery("1002")["replacement"];
+            shown["run"].as_u64() > run && shown["left"] == 0 && shown["batches"].as_u64() > Some(0)
+        });
+        site.wait_for("1002", 0..30, 1);
+    }
+    assert!(site.rows("1002").iter().all(|row| row["again"].is_u64()), "all are of today's shape");
+    daemon.told(&["merchants", "replay", "1002", "--from", "earliest", "--mode", "repair"]);
+    daemon.wait_shown("1002", "nothing was missing");
+    daemon.drain();
+    ALL.iter().for_each(|id| site.wait_for(id, 0..30, 1));
+    assert!(site.rows("1001").iter().any(|row| !row["again"].is_u64()), "of others nothing is replaced");
+}
+
+#[test]
+fn a_replacement_that_is_killed_again_and_again_loses_no_row_and_leaves_each_once() {
+    let site = Site::new(&ALL);
+    site.produce(&ALL, 0..30_000);
+    let daemon = site.start();
+    ALL.iter().for_each(|id| site.wait_for(id, 0..30_000, 1));
+    daemon.told(&["merchants", "replay", "1002", "--from", "earliest", "--mode", "replace", "--yes"]);
+    let mut daemon = Some(daemon);
+    let (mut kills, mut most) = (0, 30_000);
+    wait_until("the new rows in place of the old", site::LIMIT, || {
+        let delivered = site.delivered("1002");
+        let rows = delivered.values().sum::<u64>();
+        assert!(delivered.len() == 30_000 && rows <= 60_000, "{} numbers, {rows} rows", delivered.len());
+        // Each way up, and then down.
+        if (rows > most || rows < most && rows > 30_000) && kills < 6 {
+            daemon.take().expect("it is started again").kill();
+            kills += 1;
+            daemon = Some(site.start());
+        }
+        let is_over = most > 30_000 && rows == 30_000;
+        most = if rows < most && !is_over { rows } else { most.max(rows) };
+        is_over
+    });
+    daemon.expect("the last one").drain();
+    println!("{kills} kills");
+    ALL.iter().for_each(|id| site.wait_for(id, 0..30_000, 1));
+}
+
+#[test]
+fn a_replacement_is_refused_where_the_ledger_has_lost_its_beginning() {
+    let site = Site::new(&ALL);
+    let daemon = site.start();
+    site.produce(&ALL, 0..10);
+    ALL.iter().for_each(|id| site.wait_for(id, 0..10, 1));
+    daemon.drain();
+    site.behead_ledger();
+    let daemon = site.start();
+    daemon.told(&["merchants", "replay", "1001", "--from", "earliest", "--mode", "replace", "--yes"]);
+    daemon.wait_shown("1001", "nothing is sent or removed: ledger-incomplete");
+    daemon.drain();
+    site.wait_for("1001", 0..10, 1);
+}
+
+#[test]
 fn whoever_mistypes_is_told_what_was_probably_meant() {
     let site = Site::new(&ALL);
     let daemon = site.start();
@@ -280,7 +362,7 @@ fn whoever_mistypes_is_told_what_was_probably_meant() {
         (vec!["merchants", "replay", "1001", "--from", "order/0=0", "--mode", "again"], "orders/0"),
         (vec!["merchants", "replay", "1001", "--from", "orders/0=99", "--mode", "again"], "not in the log"),
         (vec!["merchants", "replay", "1001", "--from", "earliest", "--mode", "again"], "nothing would be delivered"),
-        (vec!["merchants", "replay", "1001", "--from", "earliest", "--mode", "replace"], "not there yet"),
+        (vec!["merchants", "replay", "1001", "--from", "earliest", "--mode", "instead"], "replace"),
         (vec!["lag", "--url", "http://127.0.0.1:9"], "is `outflow run` at work"),
     ];
     for (args, expected) in told {

@@ -103,7 +103,7 @@ fn batch(lane: u32) -> BatchId {
 
 async fn prepare(calls: &Calls, sink: &Arc<dyn Sink>, lane: u32) -> Result<Prepared, String> {
     let prepared = delivery::prepare(Arc::clone(sink), batch(lane), &Encoded::default(), calls, || ()).await;
-    prepared.map_err(|trouble| match trouble {
+    prepared.map(|(prepared, _)| prepared).map_err(|trouble| match trouble {
         Trouble::Park(reason) => reason.code,
         Trouble::Stop(fault) => panic!("{fault}"),
     })

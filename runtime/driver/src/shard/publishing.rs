@@ -82,11 +82,12 @@ impl ShardTask {
                 Order::Mend { .. } => Act::Mend,
                 Order::Skip { .. } => Act::Skip,
                 Order::Abandon { .. } => Act::Abandon,
-                Order::Replay { .. } | Order::Repair { .. } => {
+                Order::Replay { .. } | Order::Repair { .. } | Order::Replace { .. } => {
                     let (by, mut ranges) = order.ranges();
                     ranges.retain(|key, _| self.is_own(*key));
                     match order {
                         Order::Repair { .. } => Act::Repair { by, ranges },
+                        Order::Replace { .. } => Act::Replace { by, ranges },
                         _ => Act::Replay { by, ranges },
                     }
                 }

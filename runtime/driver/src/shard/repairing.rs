@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{entrance::blocking, retry::Waits};
-use outflow_api::{Applied, Ranges, Verdict};
+use outflow_api::{Applied, LedgerRow, Ranges, Verdict};
 use outflow_engine::Account;
 
 /// What came of a repair of one lane, in one shard.
@@ -35,14 +35,24 @@ impl Repairs {
 }
 
 impl ShardTask {
-    /// As long as it takes: what stands in the config log behind the repair waits, and nothing else does.
     pub(super) fn read_ledger(&mut self, command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges>) {
+        let new = move || Account::new(lane, ranges.clone());
+        self.show_ledger(new, Account::see, move |account| Event::LedgerRead { command, account });
+    }
+
+    /// As long as it takes: what stands in the config log behind the command waits, and nothing else does.
+    pub(super) fn show_ledger<T: Send + 'static>(
+        &mut self,
+        new: impl Fn() -> T + Send + 'static,
+        see: fn(&mut T, &LedgerRow),
+        answer: impl FnOnce(Result<T, Reason>) -> Event + Send + 'static,
+    ) {
         let (cluster, shard, mail) = (Arc::clone(&self.shared.cluster), self.shard, self.mail.clone());
         self.tasks.spawn(async move {
             let mut waits = Waits::new();
-            let account = loop {
-                match account(&cluster, shard, Account::new(lane, ranges.clone())).await {
-                    Ok(account) => break Ok(account),
+            let read = loop {
+                match read(&cluster, shard, new(), see).await {
+                    Ok(reader) => break Ok(reader),
                     Err(fault) if matches!(fault.verdict, Verdict::Retry { .. }) => {
                         tracing::warn!(shard = shard.0, code = fault.code, %fault, "the ledger cannot be read yet");
                         tokio::time::sleep(waits.next(&fault)).await;
@@ -50,7 +60,7 @@ impl ShardTask {
                     Err(fault) => break Err(reason(&fault)),
                 }
             };
-            let _ = mail.send(Mail::Engine(Event::LedgerRead { command, account }));
+            let _ = mail.send(Mail::Engine(answer(read)));
         });
     }
 
@@ -70,11 +80,16 @@ impl ShardTask {
     }
 }
 
-async fn account(cluster: &Arc<dyn Cluster>, shard: Shard, mut account: Account) -> Result<Account, Fault> {
+async fn read<T: Send + 'static>(
+    cluster: &Arc<dyn Cluster>,
+    shard: Shard,
+    mut reader: T,
+    see: fn(&mut T, &LedgerRow),
+) -> Result<T, Fault> {
     let cluster = Arc::clone(cluster);
     let read = move || {
-        cluster.ledger(shard)?.read(&mut |row| account.see(&row))?;
-        Ok(account)
+        cluster.ledger(shard)?.read(&mut |row| see(&mut reader, &row))?;
+        Ok(reader)
     };
     blocking(read).await
 }

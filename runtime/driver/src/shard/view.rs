@@ -21,6 +21,9 @@ pub struct LaneState {
     pub undelivered: BTreeMap<TopicPartition, Undelivered>,
     /// The last that was asked of it here.
     pub repaired: Option<Repaired>,
+    pub replaced: Option<Replacement>,
+    /// Old batches that are removed as soon as what takes their place is visible.
+    pub removals: usize,
 }
 
 /// Somebody wants to know how lanes stand.
@@ -47,11 +50,14 @@ impl ShardTask {
             is_held: view.is_held,
             undelivered: view.undelivered.into_iter().map(|(key, from)| (key, self.undelivered(key, from))).collect(),
             repaired: self.repairs.of(id).cloned(),
+            replaced: self.replacements.of(id).cloned(),
+            removals: view.removals,
         };
         let states = match look.lanes {
             Some(lanes) => {
                 // Of one that has nothing else to tell there may be this.
-                let idle = |id: LaneId| self.repairs.of(id).map(|_| LaneView::default());
+                let has_news = |id| self.repairs.of(id).is_some() || self.replacements.of(id).is_some();
+                let idle = |id: LaneId| has_news(id).then(LaneView::default);
                 let view = |id: LaneId| self.engine.lane_view(id).or_else(|| idle(id));
                 let known = lanes.iter().filter_map(|id| Some((*id, view(*id)?)));
                 known.map(state).collect()

@@ -35,6 +35,7 @@ pub fn every_part_of_a_lane_survives_unchanged(harness: &dyn Harness) {
         outflow_api::LaneRecord { feed: full.feed, runs: full.runs.clone(), ..Default::default() },
         outflow_api::LaneRecord { pending: full.pending.clone(), ..Default::default() },
         outflow_api::LaneRecord { spent: full.spent.clone(), ..Default::default() },
+        outflow_api::LaneRecord { replacing: full.replacing.clone(), ..Default::default() },
         outflow_api::LaneRecord { parked: full.parked.clone(), ..Default::default() },
         full,
     ];

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use outflow_api::{
-    BatchId, DeadLetter, FeedId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow, Offset,
-    OffsetRange, Parked, Pending, Pins, Ranges, Revision, RevisionRecord, Run, Shard, TopicId, TopicPartition, Track,
-    Transaction,
+    BatchId, DeadLetter, Delivered, FeedId, Generation, Incarnation, LaneId, LaneRecord, LedgerEvent, LedgerRow,
+    Offset, OffsetRange, Parked, Pending, Pins, Ranges, Replacing, Revision, RevisionRecord, Run, Shard, TopicId,
+    TopicPartition, Track, Transaction,
 };
 use std::collections::BTreeMap;
 
@@ -63,6 +63,13 @@ pub fn full_lane(shard: Shard, token: Vec<u8>) -> LaneRecord {
         pending: Some(pending),
         spent: BTreeMap::from([(at(7, 2), vec![Offset(11), Offset(12), Offset(40)])]),
         parked: Some(Parked { code: "no-such-bucket".to_owned(), hint: "Bücket – gone".to_owned(), held: true }),
+        replacing: Some(Replacing {
+            run: Revision(8),
+            old: vec![
+                Delivered { id: batch(shard, 1), receipt: Bytes::from_static(b"receipt") },
+                Delivered { id: batch(shard, 2), receipt: Bytes::new() },
+            ],
+        }),
     }
 }
 
@@ -79,11 +86,13 @@ pub fn revision(number: u64, start: i64) -> RevisionRecord {
 pub fn ledger_row(shard: Shard, seq: u32) -> LedgerRow {
     let covers = BTreeMap::from([(at(7, 0), range(0, 100))]);
     let run = (seq > 4).then_some(Revision(3));
-    let event = match seq % 5 {
-        0 => LedgerEvent::Decided { covers, version: Revision(1), run, rows: 98, rejected: 2, rows_hash: 9 },
+    let receipt = Bytes::from_static(if run.is_some() { b"receipt" } else { b"" });
+    let event = match seq % 6 {
+        0 => LedgerEvent::Decided { covers, version: Revision(1), run, rows: 98, rejected: 2, rows_hash: 9, receipt },
         1 => LedgerEvent::Revealed,
         2 => LedgerEvent::Lost { spent: BTreeMap::from([(at(7, 0), vec![Offset(3)])]) },
         3 => LedgerEvent::Abandoned,
+        4 => LedgerEvent::Removed { run: Revision(8) },
         _ => LedgerEvent::Skipped { run, covers },
     };
     LedgerRow { batch: batch(shard, seq), event }

@@ -1,10 +1,12 @@
 use super::{
-    Batch, Destination, Random, Size, cut_off,
+    Batch, Destination, Random, Size, cut_off, is_gone,
     laws::{commit_until_done, encoded},
     rows::INCARNATION,
     settled,
 };
-use outflow_api::{CommitOutcome, CommitPermit, Fault, Generation, Prepared, Shard, Sink, SweepScope, Verdict};
+use outflow_api::{
+    CommitOutcome, CommitPermit, Delivered, Fault, Generation, Prepared, Shard, Sink, SweepScope, Verdict,
+};
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{
@@ -19,6 +21,7 @@ pub struct Chaos {
     pub decided: usize,
     pub undecided: usize,
     pub commits: usize,
+    pub removed: usize,
     pub faults_seen: usize,
     pub cut_off: usize,
     pub looks: usize,
@@ -31,6 +34,9 @@ struct Known {
     decided: bool,
     given_up: bool,
     done: bool,
+    /// Its removal was begun: its rows are there or not, and in the end they are not.
+    removing: bool,
+    removed: bool,
 }
 
 struct World<'d> {
@@ -96,12 +102,13 @@ fn no_row_is_there_twice(visible: &BTreeMap<String, Vec<i64>>) {
 
 impl World<'_> {
     async fn step(&mut self) {
-        match self.random.below(12) {
+        match self.random.below(13) {
             0..3 => self.prepare().await,
             3..5 => self.decide(),
             5..8 => self.commit().await,
             8..10 => self.commit_at_once().await,
             10 => self.abort().await,
+            11 => self.remove().await,
             _ => self.take_over().await,
         }
     }
@@ -128,7 +135,15 @@ impl World<'_> {
         let call = sink.prepare(batch.id, &rows);
         let outcome = if self.random.once_in(4) { cut_off(call, awaits).await } else { Some(call.await) };
         let prepared = self.answered(outcome);
-        self.known.push(Known { batch, prepared, decided: false, given_up: false, done: false });
+        self.known.push(Known {
+            batch,
+            prepared,
+            decided: false,
+            given_up: false,
+            done: false,
+            removing: false,
+            removed: false,
+        });
     }
 
     fn decide(&mut self) {
@@ -175,6 +190,25 @@ impl World<'_> {
         self.answered(Some(aborted));
     }
 
+    /// Again, too, where it is done: a worker that is gone may have asked for it.
+    async fn remove(&mut self) {
+        let Some(index) = self.pick(|known| known.done) else { return };
+        let (sink, awaits) = (self.sink(), self.random.below(20));
+        let known = &mut self.known[index];
+        let receipt = sink.receipt(known.prepared.as_ref().expect("decided"));
+        if receipt.is_empty() {
+            return;
+        }
+        known.removing = true;
+        let old = Delivered { id: known.batch.id, receipt };
+        let call = sink.remove(&old);
+        let outcome = if self.random.once_in(4) { cut_off(call, awaits).await } else { Some(call.await) };
+        if self.answered(outcome).is_some() {
+            self.chaos.removed += usize::from(!self.known[index].removed);
+            self.known[index].removed = true;
+        }
+    }
+
     /// A new owner of the shard: forgets what was not decided, and clears it away.
     async fn take_over(&mut self) {
         self.generation += 1;
@@ -211,7 +245,8 @@ impl World<'_> {
             None | Some(CommitOutcome::NeedsRows) => {}
             Some(CommitOutcome::Committed | CommitOutcome::AlreadyCommitted) => {
                 let batch = self.known[index].batch.clone();
-                assert!(settled(&self.destination.visible().await, &batch), "{} is said to be there", batch.id);
+                let is_there = self.known[index].removing || settled(&self.destination.visible().await, &batch);
+                assert!(is_there, "{} is said to be there", batch.id);
                 self.known[index].done = true;
             }
             // From now on nothing of it may appear, just as if it had never been decided.
@@ -246,7 +281,8 @@ impl World<'_> {
         for known in &self.known {
             let name = known.batch.id.to_string();
             assert!(known.decided || visible.keys().all(|key| !key.contains(&name)), "{name} was never decided");
-            assert!(!known.done || settled(&visible, &known.batch), "{name} is gone");
+            assert!(!known.done || known.removing || settled(&visible, &known.batch), "{name} is gone");
+            assert!(!known.removed || is_gone(&visible, &known.batch), "{name} was removed");
         }
     }
 }

@@ -1,6 +1,7 @@
-use super::{Batch, Destination, Size, cut_off, settled};
+use super::{Batch, Destination, Size, cut_off, is_gone, settled};
 use outflow_api::{
-    CommitOutcome, CommitPermit, Encoded, Fault, Generation, Incarnation, Prepared, Shard, Sink, SweepScope, Verdict,
+    CommitOutcome, CommitPermit, Delivered, Encoded, Fault, Generation, Incarnation, Prepared, RECEIPT_BYTES_MAX,
+    Shard, Sink, SweepScope, Verdict,
 };
 use std::sync::Arc;
 
@@ -35,6 +36,9 @@ pub async fn laws(destination: &dyn Destination) {
         a_broken_token_parks(destination, size).await;
         rows_of_another_batch_are_refused(destination, size).await;
         a_call_may_be_cut_off_at_any_await(destination, size).await;
+        a_removed_batch_has_no_row_and_never_comes_back(destination, size).await;
+        a_removal_takes_nothing_but_its_batch(destination, size).await;
+        a_receipt_of_another_destination_or_a_broken_one_parks(destination, size).await;
     }
 }
 
@@ -260,6 +264,71 @@ async fn a_call_may_be_cut_off_at_any_await(destination: &dyn Destination, size:
         cut_off(sink.commit(&permit, Some(&rows)), awaits).await;
         cut_off(sink.commit(&permit, None), awaits).await;
         assert!(is_done(&commit_until_done(&*sink, &batch, &prepared).await));
+        assert!(settled(&destination.visible().await, &batch));
+    }
+}
+
+/// Visible, and by what it is removed.
+async fn delivered(sink: &dyn Sink, batch: &Batch) -> (Prepared, Delivered) {
+    let prepared = prepared(sink, batch).await;
+    let receipt = sink.receipt(&prepared);
+    assert!(is_done(&commit_until_done(sink, batch, &prepared).await));
+    (prepared, Delivered { id: batch.id, receipt })
+}
+
+/// Not even by a commit that comes late, with the rows and all.
+async fn a_removed_batch_has_no_row_and_never_comes_back(destination: &dyn Destination, size: Size) {
+    for awaits in 0..AWAITS {
+        let (sink, other, batch) = (destination.open(), destination.open(), Batch::new(size, 1));
+        let (prepared, old) = delivered(&*sink, &batch).await;
+        if old.receipt.is_empty() {
+            let fault = sink.remove(&old).await.expect_err("it does not say by what it could be removed");
+            return assert_eq!(fault.verdict, Verdict::Park, "{fault}");
+        }
+        assert!(old.receipt.len() <= RECEIPT_BYTES_MAX);
+        assert_eq!(other.receipt(&prepared), old.receipt, "it is made of the token alone");
+        cut_off(other.remove(&old), awaits).await;
+        for sink in [&other, &sink, &other] {
+            sink.remove(&old).await.expect("a removal may be repeated, by anybody");
+            assert!(is_gone(&destination.visible().await, &batch));
+        }
+        let rows = encoded(&*sink, &batch);
+        for rows in [None, Some(&rows)] {
+            // Whatever it answers.
+            let _ = sink.commit(&CommitPermit::mint(prepared.clone()), rows).await;
+            assert!(is_gone(&destination.visible().await, &batch), "a late commit brings a removed batch back");
+        }
+    }
+}
+
+async fn a_removal_takes_nothing_but_its_batch(destination: &dyn Destination, size: Size) {
+    let (sink, batches) = (destination.open(), [1, 1, 1].map(|age| Batch::new(size, age)));
+    let [(_, first), (_, old), _] = [
+        delivered(&*sink, &batches[0]).await,
+        delivered(&*sink, &batches[1]).await,
+        delivered(&*sink, &batches[2]).await,
+    ];
+    if old.receipt.is_empty() {
+        return;
+    }
+    let (one, other) = tokio::join!(sink.remove(&old), sink.remove(&old));
+    one.and(other).expect("at once, too");
+    let visible = destination.visible().await;
+    assert!(settled(&visible, &batches[0]) && is_gone(&visible, &batches[1]) && settled(&visible, &batches[2]));
+    sink.remove(&first).await.expect("a calm destination");
+    assert!(settled(&destination.visible().await, &batches[2]));
+}
+
+async fn a_receipt_of_another_destination_or_a_broken_one_parks(destination: &dyn Destination, size: Size) {
+    let (sink, batch) = (destination.open(), Batch::new(size, 1));
+    let (_, old) = delivered(&*sink, &batch).await;
+    let elsewhere = destination.open_elsewhere();
+    let foreign = Delivered { id: batch.id, receipt: elsewhere.receipt(&prepared(&*elsewhere, &batch).await) };
+    let cut = Delivered { id: batch.id, receipt: old.receipt.slice(..old.receipt.len() / 2) };
+    let empty = Delivered { id: batch.id, receipt: Vec::new().into() };
+    for wrong in [foreign, cut, empty] {
+        let fault = sink.remove(&wrong).await.expect_err("it names nothing that is here");
+        assert_eq!(fault.verdict, Verdict::Park, "{fault}");
         assert!(settled(&destination.visible().await, &batch));
     }
 }

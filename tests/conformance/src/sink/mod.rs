@@ -10,7 +10,7 @@ pub use chaos::{Chaos, chaos};
 pub use cut::cut_off;
 pub use faulty::{FaultyServer, Translation};
 pub use laws::{all, laws};
-pub use rows::{Batch, Random, Size, context, schema, settled};
+pub use rows::{Batch, Random, Size, context, is_gone, schema, settled};
 
 use async_trait::async_trait;
 use outflow_api::Sink;

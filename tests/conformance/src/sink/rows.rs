@@ -165,3 +165,8 @@ pub fn settled(visible: &std::collections::BTreeMap<String, Vec<i64>>, batch: &B
     assert!(seen == expected, "{}: {found} rows in {names:?}, not {wanted} once each", batch.id);
     true
 }
+
+/// No row of the batch is there; of its objects there may be what has no rows.
+pub fn is_gone(visible: &std::collections::BTreeMap<String, Vec<i64>>, batch: &Batch) -> bool {
+    !visible.values().flatten().any(|row| batch.rows.contains(row))
+}
