@@ -240,8 +240,12 @@ impl Daemon<'_> {
         self.process.kill();
     }
 
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     pub fn wait_log(&self, text: &str) {
-        wait_until(&format!("{text:?} in the log"), LIMIT, || self.process.log().contains(text));
+        wait_until(&format!("{text:?} in the log"), LIMIT, || self.log().contains(text));
     }
 
     /// SIGTERM, and waits until it is gone.
