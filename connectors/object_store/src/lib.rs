@@ -17,6 +17,7 @@ mod settings;
 mod split;
 mod template;
 mod token;
+mod versioned;
 
 use crate::{
     bucket::Bucket,

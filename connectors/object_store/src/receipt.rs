@@ -1,4 +1,4 @@
-use crate::token::Token;
+use crate::{token::Token, versioned};
 use bytes::Bytes;
 use outflow_api::{BatchId, Blame, Delivered, Fault, Identity};
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,6 @@ pub struct Object {
     pub checksum: u64,
 }
 
-const VERSION: u8 = 1;
-
 impl Receipt {
     pub fn of(token: &Token) -> Receipt {
         let object = |piece: &crate::token::PieceToken| Object { key: piece.template(), checksum: piece.checksum };
@@ -30,9 +28,7 @@ impl Receipt {
     }
 
     pub fn write(&self) -> Bytes {
-        let mut receipt = vec![VERSION];
-        serde_json::to_writer(&mut receipt, self).expect("a Vec takes all, and every key is text");
-        receipt.into()
+        versioned::write(self).into()
     }
 
     /// Only ever of this destination.
@@ -41,11 +37,7 @@ impl Receipt {
             let hint = format!("what the ledger keeps of batch {} cannot be read: {why}", old.id);
             Fault::park(Blame::Us, "receipt-unreadable", hint)
         };
-        let (version, body) = old.receipt.split_first().ok_or_else(|| unreadable("it is empty".to_owned()))?;
-        if *version != VERSION {
-            return Err(unreadable(format!("it is of version {version}, this build knows {VERSION}")));
-        }
-        let receipt: Receipt = serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
+        let receipt: Receipt = versioned::read(&old.receipt).map_err(unreadable)?;
         if receipt.identity != here.0 {
             let hint = format!(
                 "batch {} was delivered to {} and cannot be removed at {}: give the lane its old url back, or call \

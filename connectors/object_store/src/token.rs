@@ -1,3 +1,4 @@
+use crate::versioned;
 use outflow_api::{Blame, Fault, Identity, Prepared, TOKEN_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 
@@ -35,13 +36,11 @@ pub struct Upload {
     pub parts: Vec<String>,
 }
 
-const VERSION: u8 = 1;
 const PLACEHOLDER: &str = "{}";
 
 impl Token {
     pub fn write(&self, id: outflow_api::BatchId) -> Result<Prepared, Fault> {
-        let mut token = vec![VERSION];
-        serde_json::to_writer(&mut token, self).expect("a Vec takes all, and every key is text");
+        let token = versioned::write(self);
         if token.len() > TOKEN_BYTES_MAX {
             let pieces = self.pieces.len();
             return Err(Fault::park(
@@ -62,11 +61,7 @@ impl Token {
             let hint = format!("the journaled token of batch {} cannot be read: {why}", prepared.id);
             Fault::park(Blame::Us, "token-unreadable", hint)
         };
-        let (version, body) = prepared.token.split_first().ok_or_else(|| unreadable("it is empty".to_owned()))?;
-        if *version != VERSION {
-            return Err(unreadable(format!("it is of version {version}, this build knows {VERSION}")));
-        }
-        let token: Token = serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
+        let token: Token = versioned::read(&prepared.token).map_err(unreadable)?;
         if token.identity != here.0 {
             return Err(Fault::park(
                 Blame::Us,
