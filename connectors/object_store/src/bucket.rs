@@ -60,13 +60,15 @@ impl Bucket {
     pub async fn commit(&self, id: BatchId, token: &PieceToken, rows: Option<&Piece>) -> Result<CommitOutcome, Fault> {
         let path = self.path(&token.key(id))?;
         if let Some(upload) = &token.upload {
-            match self.complete(&path, upload).await {
-                Ok(()) => return Ok(CommitOutcome::Committed),
-                Err(error) if fault::is_staging_gone(&error) => {}
+            let outcome = match self.complete(&path, upload).await {
+                Ok(()) => CommitOutcome::Committed,
+                Err(error) if fault::is_staging_gone(&error) => CommitOutcome::AlreadyCommitted,
                 Err(error) => return Err(self.fault(Act::Complete, error)),
-            }
+            };
+            // Looked for even after a good answer: a server may give one while another completion of the upload, by a
+            // call that was cut off, is still at work and may yet fail.
             if self.is_there(id, &path, token).await? {
-                return Ok(CommitOutcome::AlreadyCommitted);
+                return Ok(outcome);
             }
             if rows.is_some() {
                 // Whoever may still be completing it would only replace the object by itself; better he does not.

@@ -5,7 +5,7 @@ use object_store::{
     aws::{AmazonS3, AmazonS3Builder},
 };
 use outflow_api::{CommitOutcome, CommitPermit, Sink, Verdict};
-use outflow_conformance::sink::{self, Batch, Destination, FaultyServer, Size};
+use outflow_conformance::sink::{self, Batch, Destination, FaultyServer, Size, Translation, settled};
 use outflow_rig::S3;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
@@ -21,10 +21,14 @@ struct Bucket {
 
 impl Bucket {
     fn new(partition_by: Option<&'static str>, seed: u64) -> Arc<Bucket> {
+        Bucket::behind(partition_by, |port| FaultyServer::start(port, seed))
+    }
+
+    fn behind(partition_by: Option<&'static str>, faulty: impl FnOnce(u16) -> FaultyServer) -> Arc<Bucket> {
         let folder = tempfile::tempdir().expect("a folder");
         let s3 = S3::start(folder.path());
         s3.create_bucket("lake");
-        let faulty = FaultyServer::start(s3.port(), seed);
+        let faulty = faulty(s3.port());
         let reader = AmazonS3Builder::new()
             .with_endpoint(s3.endpoint())
             .with_allow_http(true)
@@ -106,6 +110,39 @@ async fn an_object_of_many_parts_is_staged_and_completed() {
     let path = object_store::path::Path::from(format!("orders/{}", encoded.pieces[0].name));
     let seen = bucket.reader.get(&path).await.expect("visible").bytes().await.expect("readable");
     assert_eq!(seen, encoded.pieces[0].bytes.concat());
+}
+
+/// As versitygw answers while another completion of the same upload is still at work, which may yet fail.
+#[tokio::test]
+async fn a_completion_that_is_answered_well_and_not_done_loses_no_row() {
+    let translation = Translation { request: spoiled_completion, answer: good_answer };
+    let bucket = Bucket::behind(None, |port| FaultyServer::translating(port, 0, translation));
+    let (sink, batch) = (bucket.open(), Batch::new(Size::Large, 1));
+    let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
+    let permit = CommitPermit::mint(sink.prepare(batch.id, &encoded).await.expect("calm"));
+    assert!(!bucket.s3.staged_files("lake").is_empty(), "it is staged");
+    assert_eq!(sink.commit(&permit, None).await.expect("calm"), CommitOutcome::NeedsRows);
+    assert_eq!(sink.commit(&permit, Some(&encoded)).await.expect("calm"), CommitOutcome::Committed);
+    assert!(settled(&bucket.visible().await, &batch));
+}
+
+/// Of a query that S3 does not know: it answers 405.
+fn spoiled_completion(mut request: Vec<u8>) -> Vec<u8> {
+    let name = b"uploadId=";
+    if request.starts_with(b"POST ")
+        && let Some(at) = request.windows(name.len()).position(|window| window == name)
+    {
+        request[at] = b'U';
+    }
+    request
+}
+
+fn good_answer(answer: Vec<u8>) -> Vec<u8> {
+    if !answer.starts_with(b"HTTP/1.1 405 ") {
+        return answer;
+    }
+    let body = "<CompleteMultipartUploadResult><ETag>\"-\"</ETag></CompleteMultipartUploadResult>";
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 #[tokio::test]
