@@ -65,9 +65,12 @@ impl Budget {
         self.used() >= self.bytes_max / 20 * 10
     }
 
-    /// What has to go for lanes not to be pressed any more.
-    pub(crate) fn excess(&self) -> usize {
-        self.staying().saturating_sub(self.bytes_max / 20 * 4)
+    /// Of what waits in one shard, as much as has to go of all that stays. A shard that gave way for all of them would
+    /// be left with its smallest lanes.
+    pub(crate) fn part_to_go(&self, waiting: usize) -> usize {
+        let staying = self.staying();
+        let excess = staying.saturating_sub(self.bytes_max / 20 * 5);
+        (waiting as u128 * excess as u128 / staying.max(1) as u128) as usize
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -89,5 +92,23 @@ impl Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_shard_gives_the_same_part_of_what_it_holds() {
+        let budget = Budget::new(2_000);
+        let held = budget.reserve(600);
+        assert!(budget.is_pressed());
+        assert_eq!([0, 60, 6_000].map(|waiting| budget.part_to_go(waiting)), [0, 10, 1_000]);
+        let leaving = budget.leave(100);
+        assert!(!budget.is_pressed());
+        assert_eq!(budget.part_to_go(60), 0);
+        drop((held, leaving));
+        assert_eq!(budget.part_to_go(60), 0);
     }
 }

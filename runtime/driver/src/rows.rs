@@ -103,6 +103,11 @@ impl OpenRows {
         self.waiting(lane, version).copy(block, rows, &pages);
     }
 
+    /// What all of them are when they are unpacked.
+    pub fn raw_bytes(&self) -> usize {
+        self.lanes.values().flatten().map(|(_, waiting)| waiting.raw_bytes()).sum()
+    }
+
     pub fn forget(&mut self, lane: LaneId) {
         self.lanes.remove(&lane);
     }

@@ -243,7 +243,7 @@ impl ShardTask {
     fn tick(&mut self) {
         let budget = &self.shared.budget;
         let event = match budget.is_pressed() {
-            true => Event::Pressure { bytes: budget.excess() as u64 },
+            true => Event::Pressure { bytes: budget.part_to_go(self.open.raw_bytes()) as u64 },
             false => Event::Tick,
         };
         self.handle(event);
