@@ -13,9 +13,12 @@
 pub mod content;
 pub mod ledger;
 pub mod limits;
+mod million;
 pub mod model;
 pub mod owner;
 pub mod sample;
+
+pub use million::{Recovery, after_a_million_decisions};
 
 use outflow_api::{AppendOutcome, Journal, Ledger, LedgerEvent, LedgerRow, Recovered, Shard, Transaction};
 

@@ -7,6 +7,7 @@ mod door;
 mod journal;
 mod markers;
 mod membership;
+mod million;
 mod prepare;
 mod retention;
 mod rights;

@@ -10,7 +10,6 @@ mod fleet;
 mod merchants;
 mod passes;
 mod poison;
-mod recovery;
 mod routing;
 mod shops;
 mod source;
