@@ -53,7 +53,7 @@ impl Budget {
 
     /// From here on lanes are sealed early.
     pub(crate) fn is_pressed(&self) -> bool {
-        self.staying() >= self.bytes_max / 20 * 6
+        self.staying() >= self.bytes_max / 20 * 5
     }
 
     fn staying(&self) -> usize {
@@ -62,19 +62,19 @@ impl Budget {
 
     /// From here on nothing more is read, until `has_room` again.
     pub(crate) fn is_full(&self) -> bool {
-        self.used() >= self.bytes_max / 20 * 10
+        self.used() >= self.bytes_max / 20 * 9
     }
 
     /// Of what waits in one shard, as much as has to go of all that stays. A shard that gave way for all of them would
     /// be left with its smallest lanes.
     pub(crate) fn part_to_go(&self, waiting: usize) -> usize {
         let staying = self.staying();
-        let excess = staying.saturating_sub(self.bytes_max / 20 * 5);
+        let excess = staying.saturating_sub(self.bytes_max / 20 * 4);
         (waiting as u128 * excess as u128 / staying.max(1) as u128) as usize
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.used() < self.bytes_max / 20 * 8
+        self.used() < self.bytes_max / 20 * 7
     }
 }
 
