@@ -1,4 +1,6 @@
 use crate::{
+    definition::Plugin,
+    flat::flattened,
     flush::{Flush, flush_change},
     limits,
     model::model,
@@ -10,6 +12,7 @@ use crate::{
     yaml::{self, Node},
 };
 use outflow_api::{Model, SinkDescriptor};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What is read, how it is shaped, and where it goes.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct ConnectorConfig {
     pub routing: Option<Routing>,
     /// With routing, of the merchants that nobody configured, if they are wanted.
     pub sink: Option<SinkConfig>,
+    /// All of it as Kafka Connect's clients read it: dotted paths and texts, references as they were written.
+    pub flat: Arc<BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +69,11 @@ pub fn check(report: &Report<'_>, node: &Node, sinks: &[&SinkDescriptor]) -> Opt
     let dead_letters = dead_letters(&section, topics.as_deref().unwrap_or_default());
     let routing = routing(&section);
     let sink = if section.get("sink").is_some() { sink(&section, sinks) } else { None };
+    let kind = sink.as_ref().filter(|_| routing.is_none()).map(|sink| sink.kind.as_str());
+    let plugin = Plugin::all(sinks).into_iter().find(|plugin| plugin.sink == kind);
+    let flat = plugin.map(|plugin| flattened(node, &plugin)).unwrap_or_default();
     Some(ConnectorConfig {
+        flat: flat.into(),
         name: name?,
         topics: topics?,
         format: format?,

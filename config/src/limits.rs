@@ -48,6 +48,11 @@ pub const CALLS: RangeInclusive<u64> = 1..=256;
 pub const CALLS_PER_HOST_DEFAULT: usize = 192;
 /// Stores ask for fewer requests above some hundred a second, and each call may send several.
 pub const CALLS_PER_CREDENTIAL_DEFAULT: usize = 64;
+/// Each is a line of the worker's file; tens of thousands of merchants are no people who ask.
+pub const TOKENS_MAX: usize = 1_000;
+/// A dashboard asks some ten times a second.
+pub const REQUESTS_PER_SECOND: RangeInclusive<u64> = 1..=100_000;
+pub const REQUESTS_PER_SECOND_DEFAULT: u64 = 200;
 /// Brokers allow 6 s to 30 min unless told otherwise.
 pub const SESSION_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(6)..=Duration::from_secs(30 * 60);
 /// A thread of its own proves that we are alive, whatever else is slow: so a dead worker's shards move on soon.

@@ -155,6 +155,11 @@ impl<'a> Loader<'a> {
         if let ClusterConfig::Local { folder } = &mut worker.cluster {
             *folder = self.folder().join(&*folder);
         }
+        let rest = &mut worker.rest;
+        let tls = rest.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
+        for path in tls.chain(&mut rest.peers.ca) {
+            *path = self.folder().join(&*path);
+        }
         Ok(worker)
     }
 
@@ -232,7 +237,7 @@ impl<'a> Loader<'a> {
                 refused.files.insert(path.display().to_string().into());
             }
         }
-        if connectors.is_empty() && problems.is_empty() {
+        if connectors.is_empty() && problems.is_empty() && !worker.config.is_empty() {
             let problem = Problem::new("no connector file was found").in_file(self.path.display().to_string());
             problems.push(problem.hint(format!("put one where `config` looks: {}", worker.config.join(", "))));
         }

@@ -108,7 +108,7 @@ fn keys_are_known(report: &Report<'_>, name: &str, path: &str, node: &Node, sink
     let Tree::Map(entries) = &node.tree else { return true };
     let dot = if path.is_empty() { "" } else { "." };
     let prefix = format!("{path}{dot}");
-    let below = sink.settings.iter().filter_map(|(name, _)| name.strip_prefix(&prefix));
+    let below = sink.settings.iter().filter_map(|setting| setting.name.strip_prefix(&prefix));
     let mut known: BTreeSet<&str> = below.filter_map(|rest| rest.split('.').next()).collect();
     if known.is_empty() {
         return true; // The sink leaves this level open, or describes nothing.

@@ -2,14 +2,11 @@ use crate::{
     kafka::{KafkaConfig, kafka},
     limits, names,
     problem::{Problem, Problems, Report},
+    rest::{Rest, rest},
     section::Section,
     yaml::{self, Node},
 };
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 /// One process of ours.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,8 +19,8 @@ pub struct Worker {
     /// Bytes, for all lanes together.
     pub memory: u64,
     pub calls: Calls,
-    pub rest: SocketAddr,
-    /// Patterns of connector files, relative to this file.
+    pub rest: Rest,
+    /// Patterns of connectors' and merchants' files, relative to this file; none: they come over REST alone.
     pub config: Vec<String>,
     pub journal: JournalConfig,
     pub session_timeout: Duration,
@@ -104,7 +101,6 @@ const KEYS: [&str; 15] = [
     "replay_distance_max",
     "alarms",
 ];
-const REST_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8083);
 
 /// Checks the worker's file, given as text.
 pub fn worker(file: &str, text: &str) -> Result<Worker, Problems> {
@@ -115,7 +111,8 @@ pub fn check(report: &Report<'_>, node: &Node) -> Option<Worker> {
     let section = Section::new(report, "", node, &KEYS)?;
     let cluster = cluster(&section);
     let group = section.text("group", names::name).unwrap_or_else(|| "outflow".to_owned());
-    let config = section.require("config", "say where the connectors are: `config: [ connectors/*.yaml ]`");
+    // Without it, all configuration comes over REST.
+    let config = section.get("config");
     let patterns = config.and_then(|_| section.texts("config", names::not_empty)).unwrap_or_default();
     if let (Some(node), true) = (config, patterns.is_empty()) {
         report.note(node.at, Problem::new("`config` names no file").hint("write `config: [ connectors/*.yaml ]`"));
@@ -170,28 +167,6 @@ fn calls(worker: &Section<'_>) -> Calls {
         section.report.note(section.at, problem.hint("a host takes the calls of all its credentials together"));
     }
     Calls { per_host: per_host as usize, per_credential: per_credential as usize }
-}
-
-fn rest(worker: &Section<'_>) -> SocketAddr {
-    let Some(section) = worker.section("rest", &["listen"]) else { return REST_DEFAULT };
-    let (Some(node), Some(text)) = (section.get("listen"), section.text("listen", |_| Ok(()))) else {
-        return REST_DEFAULT;
-    };
-    let address: Option<SocketAddr> = text.replace("localhost:", "127.0.0.1:").parse().ok();
-    match address {
-        Some(address) if address.ip().is_loopback() => address,
-        Some(_) => {
-            let problem = Problem::new(format!("`rest.listen` can't be `{text}`: others could reach it"));
-            let hint = "any other address needs tokens and TLS, which are not supported yet in this version";
-            section.report.note(node.at, problem.allowed("an address of loopback: 127.0.0.1:8083").hint(hint));
-            REST_DEFAULT
-        }
-        None => {
-            let problem = Problem::new(format!("`rest.listen` can't be `{text}`"));
-            section.report.note(node.at, problem.allowed("address:port, such as 127.0.0.1:8083 or [::1]:8083"));
-            REST_DEFAULT
-        }
-    }
 }
 
 fn journal(worker: &Section<'_>, group: &str) -> JournalConfig {

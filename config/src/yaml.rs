@@ -133,6 +133,11 @@ impl Node {
     }
 }
 
+/// YAML, or JSON, as plain values: for whoever sends it on.
+pub fn read_plain(text: &str) -> Result<Value, Problems> {
+    read("", text, |_, node| Some(node.to_json()))
+}
+
 /// One document from text that names its file, checked by `check`.
 pub fn read<T>(file: &str, text: &str, check: impl FnOnce(&Report<'_>, &Node) -> Option<T>) -> Result<T, Problems> {
     let report = Report::new(file, text);

@@ -1,4 +1,4 @@
-use outflow_api::{Blame, Fault, Guarantee, Identity, SinkDescriptor};
+use outflow_api::{Blame, Fault, Guarantee, Identity, Setting, SinkDescriptor};
 use outflow_config::{Config, Environment, Loader, Problem, Problems};
 use serde_json::Value;
 use std::{fs, io, path::Path};
@@ -9,16 +9,16 @@ pub const LAKE: SinkDescriptor = SinkDescriptor {
     removes: true,
     guarantee: Guarantee::ExactlyOnce,
     settings: &[
-        ("url", "where"),
-        ("region", ""),
-        ("account", ""),
-        ("access_key", ""),
-        ("access_key_id", ""),
-        ("secret_access_key", ""),
-        ("service_account", ""),
-        ("partition_by", ""),
-        ("file.type", ""),
-        ("file.compression", ""),
+        Setting::text("url", "where"),
+        Setting::text("region", ""),
+        Setting::text("account", ""),
+        Setting::secret("access_key", ""),
+        Setting::text("access_key_id", ""),
+        Setting::secret("secret_access_key", ""),
+        Setting::secret("service_account", ""),
+        Setting::text("partition_by", ""),
+        Setting::text("file.type", ""),
+        Setting::text("file.compression", ""),
     ],
     identity: |settings| {
         let wrong = |hint: &str| Fault::park(Blame::Us, "wrong-settings", hint);

@@ -2,6 +2,7 @@
 
 mod common;
 mod examples;
+mod flat;
 mod lists;
 mod many;
 mod merchants;

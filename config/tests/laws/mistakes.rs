@@ -139,7 +139,23 @@ fn a_worker_is_told_what_it_may_not_do() {
     };
     assert!(wrong("group: g").contains("`kafka` is missing"));
     assert!(wrong("local: { folder: d }\nkafka: { bootstrap: 'b:1' }").contains("both"));
-    assert!(wrong("local: { folder: d }\nrest: { listen: '0.0.0.0:8083' }").contains("needs tokens and TLS"));
+    assert!(wrong("local: { folder: d }\nrest: { listen: '10.0.0.1:8083' }").contains("rest.tls, rest.tokens"));
+    let token = "{ name: a, role: admin, sha256: '0000000000000000000000000000000000000000000000000000000000000000' }";
+    let rest = |more: &str| format!("local: {{ folder: d }}\nrest: {{ tls: {{ certificate: c, key: k }}, {more} }}");
+    assert!(
+        wrong(&rest(&format!("listen: '10.0.0.1:8083', tokens: [ {} ]", token.replace("admin", "boss"))))
+            .contains("operator")
+    );
+    assert!(
+        wrong(&rest(&format!("tokens: [ {} ]", token.replace("admin", "merchant")))).contains("`merchant` goes with")
+    );
+    assert!(wrong(&rest(&format!("tokens: [ {} ]", token.replace("'0", "'")))).contains("64 hex digits"));
+    assert!(wrong(&rest(&format!("tokens: [ {token}, {token} ]"))).contains("there twice"));
+    assert!(
+        wrong(&rest(&format!("listen: '0.0.0.0:8083', tokens: [ {token} ]"))).contains("`rest.advertise` is missing")
+    );
+    assert!(wrong(&rest("advertise: here")).contains("host:port"));
+    assert!(wrong(&rest("peers: { token: hunter2 }")).contains("a secret stands in the file"));
     assert!(wrong("local: { folder: d }\nmemory: 1MiB").contains("64MiB to 1TiB"));
     assert!(wrong("local: { folder: d }\nshards: 0").contains("from 1 to 1024"));
     assert!(wrong("local: { folder: d }\nsession_timeout: 1s").contains("6s to 30m"));

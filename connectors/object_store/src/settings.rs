@@ -1,5 +1,5 @@
 use crate::place::Place;
-use outflow_api::{Blame, Fault};
+use outflow_api::{Blame, Fault, Setting};
 use serde::Deserialize;
 use serde_json::Value;
 use std::ops::RangeInclusive;
@@ -82,32 +82,44 @@ pub enum Compression {
 }
 
 /// Name and meaning, for `check` and the documentation.
-pub const MEANINGS: &[(&str, &str)] = &[
-    ("url", "where: file:///folder or /folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix"),
-    ("partition_by", "folders from the record itself, e.g. dt={created_at:%Y-%m-%d}/country={country}; default none"),
-    ("key", "object name below them: {topic} {partition} {connector} {shard} {batch} {column}; default {batch}"),
-    ("file.type", "parquet (default) or ndjson"),
-    (
+pub const MEANINGS: &[Setting] = &[
+    Setting::text(
+        "url",
+        "where: file:///folder or /folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix",
+    ),
+    Setting::text(
+        "partition_by",
+        "folders from the record itself, e.g. dt={created_at:%Y-%m-%d}/country={country}; default none",
+    ),
+    Setting::text(
+        "key",
+        "object name below them: {topic} {partition} {connector} {shard} {batch} {column}; default {batch}",
+    ),
+    Setting::text("file.type", "parquet (default) or ndjson"),
+    Setting::text(
         "file.compression",
         "parquet: zstd (default; small files: snappy), snappy, lz4, none; ndjson: gzip (default), zstd, none",
     ),
-    ("file.level", "of parquet with zstd: 1 (default) to 19"),
-    ("multipart_bytes_min", "objects from this size on are staged as multipart uploads; default 5242880"),
-    ("pieces_max", "objects that one batch may fall into; default 1000"),
-    ("request_timeout_s", "of one request, its body included; default 120"),
-    ("endpoint", "of a store that is not the cloud's own, e.g. http://127.0.0.1:9000"),
-    ("allow_http", "true: requests may go unencrypted; default false"),
-    ("anonymous", "true: requests are not signed; default false"),
-    ("region", "S3: of the bucket; default us-east-1"),
-    ("access_key_id", "S3: with secret_access_key; default: the workload's own identity"),
-    ("secret_access_key", "S3: a secret"),
-    ("session_token", "S3: a secret, for temporary keys"),
-    ("virtual_hosted_style", "S3: true: the bucket is part of the endpoint's host; default false"),
-    ("sse_kms_key_id", "S3: encrypts objects with this KMS key"),
-    ("account", "Azure: the storage account"),
-    ("access_key", "Azure: a secret; default: the workload's own identity"),
-    ("sas", "Azure: a secret, the query string of a shared access signature"),
-    ("service_account", "GCS: a secret, the JSON key; default: the workload's own identity"),
+    Setting::number("file.level", "of parquet with zstd: 1 (default) to 19"),
+    Setting::number(
+        "multipart_bytes_min",
+        "objects from this size on are staged as multipart uploads; default 5242880",
+    ),
+    Setting::number("pieces_max", "objects that one batch may fall into; default 1000"),
+    Setting::number("request_timeout_s", "of one request, its body included; default 120"),
+    Setting::text("endpoint", "of a store that is not the cloud's own, e.g. http://127.0.0.1:9000"),
+    Setting::flag("allow_http", "true: requests may go unencrypted; default false"),
+    Setting::flag("anonymous", "true: requests are not signed; default false"),
+    Setting::text("region", "S3: of the bucket; default us-east-1"),
+    Setting::text("access_key_id", "S3: with secret_access_key; default: the workload's own identity"),
+    Setting::secret("secret_access_key", "S3: a secret"),
+    Setting::secret("session_token", "S3: a secret, for temporary keys"),
+    Setting::flag("virtual_hosted_style", "S3: true: the bucket is part of the endpoint's host; default false"),
+    Setting::text("sse_kms_key_id", "S3: encrypts objects with this KMS key"),
+    Setting::text("account", "Azure: the storage account"),
+    Setting::secret("access_key", "Azure: a secret; default: the workload's own identity"),
+    Setting::secret("sas", "Azure: a secret, the query string of a shared access signature"),
+    Setting::secret("service_account", "GCS: a secret, the JSON key; default: the workload's own identity"),
 ];
 
 const LEVELS: RangeInclusive<u8> = 1..=19;
@@ -233,7 +245,7 @@ mod tests {
         let text = fault(json!({ "url": "/lake", "?": 1 }));
         let allowed: Vec<&str> = text.split('`').skip(3).step_by(2).filter(|name| *name != "type").collect();
         for name in &allowed {
-            assert!(MEANINGS.iter().any(|(known, _)| known.split('.').next() == Some(name)), "{name} has no meaning");
+            assert!(MEANINGS.iter().any(|known| known.name.split('.').next() == Some(name)), "{name} has no meaning");
         }
         assert!(allowed.len() >= 20);
     }

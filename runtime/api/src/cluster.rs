@@ -24,6 +24,9 @@ pub trait Cluster: Send + Sync {
         Ok(())
     }
 
+    /// What it calls itself: Kafka's cluster id.
+    fn name(&self) -> Result<String, Fault>;
+
     fn source(&self) -> Result<Box<dyn Source>, Fault>;
     fn journal(&self, shard: Shard) -> Result<Box<dyn Journal>, Fault>;
     /// What a shard's journal says, whoever owns it, without disturbing him: perhaps of some moments ago. `None`:
@@ -32,6 +35,11 @@ pub trait Cluster: Send + Sync {
 
     fn ledger(&self, shard: Shard) -> Result<Box<dyn Ledger>, Fault>;
     fn membership(&self) -> Result<Box<dyn Membership>, Fault>;
+    /// The workers at work on this cluster, this one among them; none where there can be only one.
+    fn members(&self) -> Result<Vec<Member>, Fault> {
+        Ok(Vec::new())
+    }
+
     fn config_log(&self) -> Result<Box<dyn ConfigLog>, Fault>;
 
     /// Positions for people and their tools (a consumer group's offsets): best effort, never read back.
@@ -46,6 +54,14 @@ pub struct TopicInfo {
     pub name: String,
     pub id: TopicId,
     pub partitions: u32,
+}
+
+/// A worker, as the group knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// How others reach it: host and port.
+    pub name: String,
+    pub shards: Vec<Shard>,
 }
 
 /// One line of a check's answer.

@@ -25,7 +25,7 @@ mod source;
 mod sqltype;
 
 pub use batch::{BatchId, Generation, Incarnation, LaneId, Revision, Shard};
-pub use cluster::{Cluster, Finding, Membership, MembershipEvent, RevokeDone, TopicInfo};
+pub use cluster::{Cluster, Finding, Member, Membership, MembershipEvent, RevokeDone, TopicInfo};
 pub use config_log::{ConfigEntry, ConfigLog, ConfigRevision, Forgotten, Publication};
 pub use decoder::{Decoded, Decoder, RejectedRow};
 pub use fault::{Blame, Fault, Reach, Verdict};
@@ -42,7 +42,7 @@ pub use remote::Remote;
 pub use retention::Retention;
 pub use sink::{
     CommitOutcome, CommitPermit, Encoded, Guarantee, Identity, OpenSink, Origin, Piece, Prepared, RECEIPT_BYTES_MAX,
-    SealedBatch, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope, TOKEN_BYTES_MAX,
+    SealedBatch, Setting, SettingKind, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope, TOKEN_BYTES_MAX,
 };
 pub use source::{Source, SourceEvent};
 pub use sqltype::{SqlType, SqlTypeError, StructField};

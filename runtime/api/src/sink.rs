@@ -186,12 +186,49 @@ pub struct SinkDescriptor {
     pub guarantee: Guarantee,
     /// It answers receipts and can `remove`: replays may replace.
     pub removes: bool,
-    /// What the batches of one lane have to satisfy for each setting: name, meaning, default; for `check` and docs.
-    pub settings: &'static [(&'static str, &'static str)],
+    /// All that it takes, for `check`, for flat configurations and for people.
+    pub settings: &'static [Setting],
     /// From settings whose references are *not* resolved; refuses references in fields that say where.
     pub identity: fn(&serde_json::Value) -> Result<Identity, Fault>,
     /// From resolved settings. Unknown fields are errors that name what is allowed. No I/O.
     pub open: OpenSink,
+}
+
+/// One setting of a sink.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Setting {
+    /// Dotted: `file.type`.
+    pub name: &'static str,
+    pub kind: SettingKind,
+    /// With its default, in a few words.
+    pub meaning: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SettingKind {
+    Text,
+    Flag,
+    Number,
+    /// Given as a reference only.
+    Secret,
+}
+
+impl Setting {
+    pub const fn text(name: &'static str, meaning: &'static str) -> Setting {
+        Setting { name, kind: SettingKind::Text, meaning }
+    }
+
+    pub const fn flag(name: &'static str, meaning: &'static str) -> Setting {
+        Setting { name, kind: SettingKind::Flag, meaning }
+    }
+
+    pub const fn number(name: &'static str, meaning: &'static str) -> Setting {
+        Setting { name, kind: SettingKind::Number, meaning }
+    }
+
+    pub const fn secret(name: &'static str, meaning: &'static str) -> Setting {
+        Setting { name, kind: SettingKind::Secret, meaning }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,7 +1,7 @@
 use crate::{
-    CommandEntry, ConnectorEntry, ConnectorRoutes, LaneEntry, Order, Start, WantedLane,
+    CommandEntry, ConnectorEntry, ConnectorRoutes, LaneEntry, Order, Origin, Start, WantedLane,
     command::partition,
-    entry::{Counters, Object, Sources, decode, unreadable},
+    entry::{Counters, Object, Sources, decode, decode_text, unreadable},
     history::History,
 };
 use outflow_api::{ConfigRevision, Fault, FeedId, LaneId, Offset, Revision, TopicId, TopicPartition};
@@ -28,6 +28,8 @@ pub struct Catalogue {
     /// Up to here it is forgotten here as well.
     pub(crate) dropped: Revision,
     commands: BTreeSet<String>,
+    /// By name, as people put them over REST.
+    pub(crate) documents: BTreeMap<String, History<Box<str>>>,
     counters: Counters,
     sources: Sources,
     /// When these two were said; what they said before is of no interest.
@@ -116,6 +118,10 @@ impl Catalogue {
                     let command: CommandEntry = decode(&entry.object, content)?;
                     self.commands.insert(command.id);
                     change.orders.extend(command.orders);
+                }
+                (Object::Document(name), content) => {
+                    let text = content.map(|content| decode_text(&entry.object, content)).transpose()?;
+                    self.documents.entry(name).or_default().set(*revision, text);
                 }
                 (Object::Counters | Object::Sources | Object::Command(_), None) => {}
             }
@@ -295,6 +301,31 @@ impl Catalogue {
     /// A call that is repeated is recognised by its caller's id.
     pub fn knows_command(&self, id: &str) -> bool {
         self.commands.contains(id)
+    }
+
+    /// What was put over REST under this name, and the revision that says so.
+    pub fn document(&self, name: &str) -> Option<(Revision, &str)> {
+        let history = self.documents.get(name)?;
+        Some((history.last_revision()?, history.newest()?))
+    }
+
+    /// Where a connector of this name was left when it was removed, as [`Wanted::left`](crate::Wanted) said.
+    pub fn left(&self, connector: &str) -> Option<BTreeMap<String, i64>> {
+        let (_, text) = self.document(&format!("left/connector/{connector}"))?;
+        serde_json::from_str(text).ok()
+    }
+
+    /// Names that begin so, and what was put under them.
+    pub fn documents(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        let from = self.documents.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let own = from.take_while(move |(name, _)| name.starts_with(prefix));
+        own.filter_map(|(name, history)| Some((name.as_str(), &**history.newest()?)))
+    }
+
+    /// Whose word a connector is.
+    pub fn origin(&self, connector: &str) -> Origin {
+        let name = format!("connector/{connector}");
+        if self.document(&name).is_some() { Origin::Document(name) } else { Origin::Files }
     }
 
     pub(crate) fn counters(&self) -> Counters {

@@ -21,8 +21,18 @@ pub struct ConnectorEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<String>,
     pub reject_percent_max: u64,
+    /// Nothing is read for it until somebody lets it go on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// As `paused`, and people see it without tasks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
+}
+
+impl ConnectorEntry {
+    pub fn is_held(&self) -> bool {
+        self.paused || self.stopped
+    }
 }
 
 /// A number as the config log writes it.
@@ -148,6 +158,8 @@ pub(crate) enum Object {
     Counters,
     Sources,
     Command(Revision),
+    /// What somebody put over REST, by its name: `connector/orders`, `merchant/1001`.
+    Document(String),
 }
 
 impl Object {
@@ -155,6 +167,7 @@ impl Object {
         Some(match name.split_once('/') {
             Some(("connector", name)) => Object::Connector(name.to_owned()),
             Some(("lane", id)) => Object::Lane(LaneId(id.parse().ok()?)),
+            Some(("document", name)) => Object::Document(name.to_owned()),
             Some(("command", revision)) => Object::Command(Revision(revision.parse().ok()?)),
             None if name == "counters" => Object::Counters,
             None if name == "sources" => Object::Sources,
@@ -169,6 +182,7 @@ impl Object {
             Object::Counters => "counters".to_owned(),
             Object::Sources => "sources".to_owned(),
             Object::Command(revision) => format!("command/{}", revision.0),
+            Object::Document(name) => format!("document/{name}"),
         }
     }
 }
@@ -179,6 +193,10 @@ pub(crate) fn encode(entry: &impl Serialize) -> Bytes {
 
 pub(crate) fn decode<T: DeserializeOwned>(object: &str, content: &[u8]) -> Result<T, Fault> {
     serde_json::from_slice(content).map_err(|error| unreadable(object).because(error))
+}
+
+pub(crate) fn decode_text(object: &str, content: &[u8]) -> Result<Box<str>, Fault> {
+    str::from_utf8(content).map(Into::into).map_err(|error| unreadable(object).because(error))
 }
 
 pub(crate) fn unreadable(object: &str) -> Fault {

@@ -99,6 +99,11 @@ impl Catalogue {
             }
             Object::Counters => drop(self.counters_said.forget(revision)),
             Object::Sources => drop(self.sources_said.forget(revision)),
+            Object::Document(name) => {
+                if let Some(document) = self.documents.get_mut(name.as_str()) {
+                    document.forget(revision);
+                }
+            }
             Object::Command(_) => {}
         }
     }
@@ -122,6 +127,10 @@ impl Catalogue {
         }
         self.counters_said.superseded(since, until).for_each(|(revision, ..)| go(revision, Object::Counters));
         self.sources_said.superseded(since, until).for_each(|(revision, ..)| go(revision, Object::Sources));
+        for (name, document) in &self.documents {
+            let old = document.superseded(since, until).filter(|(_, _, text)| text.is_some());
+            old.for_each(|(revision, ..)| go(revision, Object::Document(name.clone())));
+        }
         all
     }
 

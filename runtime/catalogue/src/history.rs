@@ -67,6 +67,11 @@ impl<T> History<T> {
         self.0.iter().rev().find_map(|(_, value)| value.as_ref())
     }
 
+    /// The last that says something of it, or that it is gone.
+    pub fn last_revision(&self) -> Option<Revision> {
+        self.0.last().map(|(revision, _)| *revision)
+    }
+
     pub fn first_revision(&self) -> Option<Revision> {
         self.0.first().map(|(revision, _)| *revision)
     }

@@ -7,7 +7,7 @@
 //! | `history` | what an object was, revision by revision |
 //! | `catalogue` | everything that was ever published and may still be asked for |
 //! | `routes` | whose a row is |
-//! | `wanted` | what the configuration asks for |
+//! | `wanted` | what the configuration asks for, and whose word it is |
 //! | `draft` | the next revision: what is wanted and is not yet published |
 //! | `command` | what operators ask for, once each |
 //! | `forget` | what nobody can ask for any more |
@@ -27,4 +27,4 @@ pub use draft::{Draft, draft};
 pub use entry::{ConnectorEntry, FlushEntry, LaneEntry, MerchantKey, Start, Topic, Unknown};
 pub use forget::Needs;
 pub use routes::{Assigned, ConnectorRoutes, Only};
-pub use wanted::{LaneKey, Wanted, WantedConnector, WantedLane};
+pub use wanted::{Expected, LaneKey, Origin, Wanted, WantedConnector, WantedLane};

@@ -102,6 +102,8 @@ fn answers(catalogue: &Catalogue, needs: Needs) -> Vec<String> {
         all.push(match draft(catalogue, &day(number), number > 2) {
             Draft::Nothing => "nothing".to_owned(),
             Draft::Superseded => "superseded".to_owned(),
+            Draft::Moved => "moved".to_owned(),
+            Draft::Taken(why) => why,
             Draft::Publish(revision) => format!("{revision:?}"),
         });
     }

@@ -23,7 +23,7 @@ impl Log {
     fn publish(&mut self, wanted: &Wanted) -> bool {
         let revision = match draft(&self.catalogue, wanted, false) {
             Draft::Publish(revision) => revision,
-            Draft::Nothing | Draft::Superseded => return false,
+            _ => return false,
         };
         self.catalogue.apply(&revision).expect("what was drafted can be applied");
         self.published.push(revision);

@@ -1,36 +1,56 @@
 //! What a worker shows over HTTP (is it alive, is it ready, how far is it), and what people may ask of it.
 //!
-//! In: snapshots of the [`Status`], which the driver publishes on the [`Board`], and requests. Out: answers on a
-//! loopback address, and calls of [`Steering`]. Nothing else reaches back into the worker. Other addresses need tokens
-//! and TLS, and are refused.
+//! In: snapshots of the [`Status`], which the driver publishes on the [`Board`], and requests. Out: answers, and calls of [`Steering`], [`Connectors`] and [`Loggers`]. Nothing else reaches back into the
+//! worker. Addresses that others can reach need tokens and TLS.
 //!
 //! | file | noun |
 //! |---|---|
 //! | `board`, `status`, `metrics` | what is shown |
-//! | `steering` | what may be asked, and how it is answered |
-//! | `request` | a body or query as people write it, checked |
+//! | `steering` | what may be asked of merchants, and how it is answered |
+//! | `connectors` | the same of connectors, in Kafka Connect's terms |
+//! | `group` | the other workers |
+//! | `request`, `body` | a body or query as people write it, checked |
 //! | `refusal` | why something asked is not done |
-//! | `merchants`, `router` | paths |
-//! | `server` | the listener |
+//! | `connect`, `plugins`, `loggers` | Kafka Connect's paths |
+//! | `merchants`, `router` | our own paths |
+//! | `access` | who may ask what |
+//! | `server`, `tls` | the listener |
 //!
-//! Fault codes: `not-loopback`, `address-in-use`, `cannot-listen`, `listener-failed`.
+//! Fault codes: `not-loopback`, `address-in-use`, `cannot-listen`, `listener-failed`,
+//! `tls-unusable`.
 
+mod access;
 mod board;
+mod body;
+mod connect;
+mod connectors;
+mod group;
+mod loggers;
 mod merchants;
 mod metrics;
+mod plugins;
 mod refusal;
 mod request;
 mod router;
 mod server;
 mod status;
 mod steering;
+mod tls;
 
+pub use access::{Access, Role, Token, token_hash};
 pub use board::Board;
+pub use connectors::{
+    ConnectorState, Connectors, Expected, Flat, Info, JudgedValue, Judgement, Kept, KeyInfo, Kind, PluginInfo, Put,
+    RunState, Standing, TaskId, TaskState, TopicOffset, Validation, Wish, WorkerState,
+};
+pub use group::{Group, Worker};
+pub use loggers::{LEVELS, LoggerLevel, Loggers};
 pub use metrics::metrics;
 pub use refusal::Refusal;
-pub use server::Control;
+pub use router::Asked;
+pub use server::{Control, Entry, Tls};
 pub use status::{CallsStatus, Circuit, ConnectorStatus, ParkedLane, PartitionStatus, Phase, ShardStatus, Status};
 pub use steering::{
-    Accepted, Act, Alarm, Begin, Delivery, Detail, Merchant, OwedPartition, Page, Repair, Replacement, Request, State,
-    Steering, Until, Wanted,
+    Accepted, Act, Alarm, Begin, Content, Delivery, Detail, Merchant, OwedPartition, Page, Placed, Repair, Replacement,
+    Request, State, Steering, Step, Undelivered, Until, Wanted,
 };

@@ -32,6 +32,26 @@ impl Refusal {
         Refusal::new(StatusCode::NOT_FOUND, message)
     }
 
+    /// It may not be asked here.
+    pub fn forbidden(message: impl Into<String>) -> Refusal {
+        Refusal::new(StatusCode::FORBIDDEN, message)
+    }
+
+    /// It is there already, or somebody else was faster.
+    pub fn conflict(message: impl Into<String>) -> Refusal {
+        Refusal::new(StatusCode::CONFLICT, message)
+    }
+
+    /// It is not as the caller has seen it.
+    pub fn outdated(message: impl Into<String>) -> Refusal {
+        Refusal::new(StatusCode::PRECONDITION_FAILED, message)
+    }
+
+    /// As Kafka Connect answers where it does not know a class.
+    pub fn internal(message: impl Into<String>) -> Refusal {
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+
     /// It cannot be undone, and nobody said that he means it.
     pub fn unconfirmed(message: impl Into<String>) -> Refusal {
         Refusal::new(StatusCode::CONFLICT, message)

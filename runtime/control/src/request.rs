@@ -13,8 +13,15 @@ pub(crate) const ACTIONS: [&str; 7] = ["pause", "resume", "mend", "skip", "aband
 
 /// Of a list.
 pub(crate) fn wanted(query: &str) -> Result<Wanted, Refusal> {
-    let mut wanted =
-        Wanted { connector: None, state: None, alarm: None, prefix: None, after: None, limit: LIMIT_DEFAULT };
+    let mut wanted = Wanted {
+        connector: None,
+        state: None,
+        alarm: None,
+        prefix: None,
+        after: None,
+        limit: LIMIT_DEFAULT,
+        local: false,
+    };
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         let value = value.into_owned();
         text(&key, &value)?;
@@ -25,6 +32,7 @@ pub(crate) fn wanted(query: &str) -> Result<Wanted, Refusal> {
             "state" => wanted.state = Some(state(&value)?),
             "alarm" => wanted.alarm = Some(alarm(&value)?),
             "limit" => wanted.limit = limit(&value)?,
+            "local" => wanted.local = value == "true",
             _ => {
                 let allowed = "connector, state, alarm, prefix, after, limit";
                 return Err(Refusal::malformed(format!("a list is not asked for by {key:?}; allowed: {allowed}")));

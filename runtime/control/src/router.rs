@@ -1,4 +1,11 @@
-use crate::{Board, Phase, Refusal, Steering, merchants, metrics::metrics};
+use crate::{
+    Access, Board, Connectors, Group, Loggers, Phase, Refusal, Steering,
+    access::guard,
+    connect::{self, at},
+    loggers, merchants,
+    metrics::metrics,
+    plugins,
+};
 use axum::{
     Json, Router,
     body::HttpBody,
@@ -11,37 +18,78 @@ use axum::{
 use serde_json::json;
 use std::{net::IpAddr, sync::Arc};
 
-const BODY_BYTES_MAX: usize = 64 * 1024;
+/// As a file of the configuration.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
 const HEADER_BYTES_MAX: usize = 16 * 1024;
+
+/// Whom requests go to.
+#[derive(Clone)]
+pub struct Asked {
+    pub steering: Arc<dyn Steering>,
+    pub connectors: Arc<dyn Connectors>,
+    pub loggers: Arc<dyn Loggers>,
+    pub group: Arc<dyn Group>,
+}
+
+/// Where we are reached, and by whom.
+#[derive(Clone)]
+pub struct Site {
+    pub is_loopback: bool,
+    pub access: Access,
+}
 
 #[derive(Clone)]
 struct Shown {
     board: Board,
+    group: Arc<dyn Group>,
     version: &'static str,
 }
 
-pub fn router(board: Board, steering: Arc<dyn Steering>, version: &'static str) -> Router {
-    Router::new()
+pub fn router(board: Board, asked: Asked, version: &'static str, site: Site) -> Router {
+    let Asked { steering, connectors, loggers, group } = asked;
+    at(Router::new(), "/health", get(health))
         .route("/", get(root))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .route("/metrics", get(prometheus))
+        .route("/openapi.json", get(openapi))
         .route("/v1/status", get(status))
         .route("/v1/lag", get(lag))
-        .with_state(Shown { board, version })
+        .route("/v1/workers", get(workers))
+        .with_state(Shown { board, group, version })
         .merge(merchants::routes(steering))
+        .merge(connect::routes(Arc::clone(&connectors)))
+        .merge(plugins::routes(connectors))
+        .merge(loggers::routes(loggers))
         .fallback(|| async { error(StatusCode::NOT_FOUND, "HTTP 404 Not Found") })
         .method_not_allowed_fallback(|| async { error(StatusCode::METHOD_NOT_ALLOWED, "HTTP 405 Method Not Allowed") })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(limits))
+        .layer(middleware::from_fn_with_state(site.access.clone(), guard))
+        .layer(middleware::from_fn_with_state(site, limits))
 }
 
 fn error(status: StatusCode, message: impl Into<String>) -> Response {
     Refusal::new(status, message).into_response()
 }
 
+/// Clients take the version's first two numbers for Kafka Connect's, and know by them what can be asked.
+const CONNECT_VERSION: &str = "3.9.0";
+
 async fn root(State(shown): State<Shown>) -> Response {
-    Json(json!({ "name": "outflow", "version": shown.version })).into_response()
+    let version = format!("{CONNECT_VERSION}-outflow-{}", shown.version);
+    let cluster = shown.board.look().cluster_id.clone();
+    Json(json!({ "version": version, "commit": "unknown", "kafka_cluster_id": cluster })).into_response()
+}
+
+/// Kafka Connect's one; `/health/ready` says more.
+async fn health(State(shown): State<Shown>) -> Response {
+    let status = shown.board.look();
+    let (code, word, message) = match (&status.phase, status.not_ready()) {
+        (Phase::Failed { .. }, reason) => (StatusCode::INTERNAL_SERVER_ERROR, "unhealthy", reason.unwrap_or_default()),
+        (Phase::Starting, reason) => (StatusCode::SERVICE_UNAVAILABLE, "starting", reason.unwrap_or_default()),
+        _ => (StatusCode::OK, "healthy", "the worker takes requests".to_owned()),
+    };
+    (code, Json(json!({ "status": word, "message": message }))).into_response()
 }
 
 async fn live(State(shown): State<Shown>) -> Response {
@@ -68,15 +116,23 @@ async fn prometheus(State(shown): State<Shown>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response()
 }
 
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("../openapi.json")).into_response()
+}
+
 async fn status(State(shown): State<Shown>) -> Response {
     Json(&*shown.board.look()).into_response()
 }
 
 async fn lag(State(shown): State<Shown>) -> Response {
-    merchants::lag(&shown.board)
+    merchants::lag(&shown.group.workers())
 }
 
-async fn limits(request: Request, next: Next) -> Response {
+async fn workers(State(shown): State<Shown>) -> Response {
+    Json(json!({ "workers": shown.group.workers() })).into_response()
+}
+
+async fn limits(State(site): State<Site>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if size > HEADER_BYTES_MAX {
@@ -85,6 +141,10 @@ async fn limits(request: Request, next: Next) -> Response {
     }
     if request.body().size_hint().lower() > BODY_BYTES_MAX as u64 {
         return error(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {BODY_BYTES_MAX} bytes"));
+    }
+    // With tokens, no page can speak for its reader: it does not have them.
+    if !site.is_loopback || !site.access.is_open() {
+        return next.run(request).await;
     }
     if !is_for_this_machine(headers) {
         return error(StatusCode::FORBIDDEN, "this address answers to localhost, 127.0.0.1 and [::1] only");

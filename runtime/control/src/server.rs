@@ -1,37 +1,60 @@
-use crate::{Board, Steering, router::router};
+use crate::{
+    Access, Board,
+    router::{Asked, Site, router},
+    tls::{self, TlsListener},
+};
 use outflow_api::{Blame, Fault};
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, time};
+use tokio_rustls::TlsAcceptor;
 
 /// How long requests that are under way may hold up a stop.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Where to listen, and who may ask.
+#[derive(Clone)]
+pub struct Entry {
+    /// Port 0 takes any free one.
+    pub listen: SocketAddr,
+    pub tls: Option<Tls>,
+    pub access: Access,
+}
+
+/// PEM files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
 /// A bound listener, which does not answer yet.
-#[derive(Debug)]
 pub struct Control {
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    access: Access,
 }
 
 impl Control {
-    /// Port 0 takes any free one.
-    pub async fn bind(address: SocketAddr) -> Result<Control, Fault> {
-        if !address.ip().is_loopback() {
+    pub async fn bind(entry: Entry) -> Result<Control, Fault> {
+        let Entry { listen, tls, access } = entry;
+        if !listen.ip().is_loopback() && (tls.is_none() || access.is_open()) {
             let hint = format!(
-                "rest.listen is {address}, which others can reach: that needs tokens and TLS, which this version does \
-                 not have; listen on 127.0.0.1 or [::1]"
+                "rest.listen is {listen}, which others can reach: that needs rest.tls and rest.tokens; or listen on \
+                 127.0.0.1 or [::1]"
             );
             return Err(Fault::park(Blame::Us, "not-loopback", hint));
         }
+        let tls = tls.map(|Tls { certificate, key }| tls::acceptor(&certificate, &key)).transpose()?;
         let refused = |error: io::Error| {
             let taken = error.kind() == io::ErrorKind::AddrInUse;
             let code = if taken { "address-in-use" } else { "cannot-listen" };
-            let hint = format!("can't listen on {address}: choose another port in rest.listen, or 0 for any free one");
+            let hint = format!("can't listen on {listen}: choose another port in rest.listen, or 0 for any free one");
             Fault::park(Blame::Us, code, hint).because(error)
         };
-        let listener = TcpListener::bind(address).await.map_err(refused)?;
+        let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        Ok(Control { listener, address })
+        Ok(Control { listener, address, tls, access })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -42,7 +65,7 @@ impl Control {
     pub async fn serve(
         self,
         board: Board,
-        steering: Arc<dyn Steering>,
+        asked: Asked,
         version: &'static str,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Fault> {
@@ -59,11 +82,22 @@ impl Control {
                 std::future::pending::<()>().await;
             }
         };
-        let server = axum::serve(self.listener, router(board, steering, version)).with_graceful_shutdown(signal);
-        tracing::info!(address = %self.address, "listening");
+        let Control { listener, address, tls, access } = self;
+        let site = Site { is_loopback: address.ip().is_loopback(), access };
+        let router = router(board, asked, version, site);
+        tracing::info!(%address, tls = tls.is_some(), "listening");
+        let server = async {
+            match tls {
+                None => axum::serve(listener, router).with_graceful_shutdown(signal).await,
+                Some(acceptor) => {
+                    let listener = TlsListener::new(listener, acceptor)?;
+                    axum::serve(listener, router).with_graceful_shutdown(signal).await
+                }
+            }
+        };
         tokio::select! {
             served = server => served.map_err(|error| {
-                Fault::halt("listener-failed", format!("the listener on {} failed", self.address)).because(error)
+                Fault::halt("listener-failed", format!("the listener on {address} failed")).because(error)
             }),
             () = overdue => Ok(()),
         }

@@ -1,10 +1,12 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One worker at one moment. Counters count since the process started; they never fall.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Status {
     pub phase: Phase,
+    /// Of Kafka; empty until it is known.
+    pub cluster_id: String,
     /// By name.
     pub connectors: BTreeMap<String, ConnectorStatus>,
     /// All shards of the installation, by number.
@@ -15,7 +17,7 @@ pub struct Status {
     pub calls: CallsStatus,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum Phase {
     #[default]
@@ -30,7 +32,7 @@ pub enum Phase {
     },
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ConnectorStatus {
     pub records_read: u64,
     /// Of those, records that no merchant claims.
@@ -59,7 +61,7 @@ pub struct ConnectorStatus {
     pub lanes_behind: u64,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ParkedLane {
     pub lane: u32,
     pub shard: u32,
@@ -70,7 +72,7 @@ pub struct ParkedLane {
 }
 
 /// Calls to destinations.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct CallsStatus {
     pub under_way: u64,
     /// For a place: of all, of their host, or of their credential.
@@ -85,7 +87,7 @@ pub struct CallsStatus {
 }
 
 /// A host, or a credential at a host, whose lanes wait.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Circuit {
     pub name: String,
     /// The last fault's code, and all of it.
@@ -96,14 +98,14 @@ pub struct Circuit {
     pub next_try_s: u64,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ShardStatus {
     pub owned: bool,
     pub generation: u64,
     pub partitions: Vec<PartitionStatus>,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct PartitionStatus {
     pub topic: String,
     pub partition: u32,
@@ -113,6 +115,12 @@ pub struct PartitionStatus {
     pub position: i64,
     /// The log's end, as last seen.
     pub end: i64,
+    /// Why it is read no further.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// Connector → up to where everything of it is decided; those that read the topic live.
+    #[serde(default)]
+    pub floors: BTreeMap<String, i64>,
 }
 
 impl Status {

@@ -1,14 +1,80 @@
-use crate::Refusal;
+use crate::{Expected, Refusal};
 use async_trait::async_trait;
+use outflow_api::{Fault, Finding};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What people may ask of a worker. States are those of the worker's own shards; what is ordered takes effect in all.
+/// What people may ask of a worker: of all shards, wherever they are.
 #[async_trait]
 pub trait Steering: Send + Sync {
     async fn merchants(&self, wanted: Wanted) -> Result<Page, Refusal>;
-    async fn merchant(&self, id: &str) -> Result<Detail, Refusal>;
+    /// `is_local`: of this worker's shards alone.
+    async fn merchant(&self, id: &str, is_local: bool) -> Result<Detail, Refusal>;
     async fn act(&self, merchant: &str, request: Request) -> Result<Accepted, Refusal>;
+    /// What a file would say of him.
+    async fn put(&self, id: &str, content: Value, expected: Expected) -> Result<Placed, Refusal>;
+    /// As it was put.
+    fn content(&self, id: &str) -> Result<Content, Refusal>;
+    async fn remove(&self, id: &str, undelivered: Option<Undelivered>, expected: Expected) -> Result<(), Refusal>;
+    /// Asks his destinations for all that a delivery asks, and leaves nothing there.
+    async fn test(&self, id: &str, connector: Option<&str>) -> Result<Vec<Step>, Refusal>;
+}
+
+/// What becomes of the records that a removed merchant has not got yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Undelivered {
+    /// They are delivered.
+    Keep,
+    /// They never are.
+    Drop,
+}
+
+impl Undelivered {
+    pub const ALL: [(&str, Undelivered); 2] = [("keep", Undelivered::Keep), ("drop", Undelivered::Drop)];
+}
+
+/// A merchant that was put over REST.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Placed {
+    pub merchant: String,
+    /// Of the config log, for `If-Match`.
+    pub revision: u64,
+    #[serde(skip)]
+    pub is_new: bool,
+}
+
+/// As it was put, and the revision of the config log that says so.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Content {
+    pub content: Value,
+    pub revision: u64,
+}
+
+/// Of a test: what was asked, and what came of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Step {
+    pub connector: String,
+    pub step: String,
+    pub ok: bool,
+    /// What was seen, or what is wrong and how it is mended.
+    pub seen: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+impl Step {
+    pub fn new(connector: &str, finding: Finding) -> Step {
+        match finding.result {
+            Ok(seen) => Step { connector: connector.to_owned(), step: finding.subject, ok: true, seen, code: None },
+            Err(fault) => Step::failed(connector, &finding.subject, &fault),
+        }
+    }
+
+    pub fn failed(connector: &str, step: &str, fault: &Fault) -> Step {
+        let (connector, step, code) = (connector.to_owned(), step.to_owned(), Some(fault.code.to_string()));
+        Step { connector, step, ok: false, seen: fault.hint.to_string(), code }
+    }
 }
 
 /// Which merchants are listed.
@@ -22,6 +88,8 @@ pub struct Wanted {
     /// The last id of the page before.
     pub after: Option<String>,
     pub limit: usize,
+    /// Of this worker's shards alone.
+    pub local: bool,
 }
 
 /// How a delivery stands: the worst of the worker's shards.
@@ -81,7 +149,7 @@ pub struct Page {
     /// There are more behind this id: ask with `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// Of this worker: states and numbers are theirs.
+    /// States and numbers are of these.
     pub shards: Vec<u32>,
 }
 

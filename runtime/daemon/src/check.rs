@@ -2,7 +2,7 @@ use crate::{cluster, opener::ConfiguredOpener, plan, run};
 use outflow_api::{Fault, Finding, TopicId};
 use outflow_catalogue::{Definition, LaneEntry, Topic, WantedLane};
 use outflow_config::{Config, ConnectorConfig, Problem, SystemEnvironment};
-use outflow_driver::Opener;
+use outflow_driver::{OpenLane, Opener};
 use std::{error::Error, path::Path};
 
 /// Reads and checks; with `connect`, looks at everything the configuration names.
@@ -21,7 +21,7 @@ pub fn check(path: &Path, connect: bool) -> Result<(), Box<dyn Error>> {
     }
     let mut failed = config.refused.problems.len() + show(&open_all(&config));
     if connect {
-        let cluster = cluster::open(&config)?;
+        let cluster = cluster::open(&config, None)?;
         let seen = cluster.examine(&cluster::topics(&config), &cluster::dead_letters(&config));
         failed += show(&seen.into_iter().map(line).collect::<Vec<_>>());
         failed += show(&destinations(&config)?);
@@ -54,8 +54,19 @@ fn line(finding: Finding) -> Line {
 fn definition(connector: &ConnectorConfig, lane: WantedLane) -> Definition {
     let mut entry = plan::entry(connector);
     entry.topics = connector.topics.iter().map(|topic| Topic::new(topic, TopicId(0))).collect();
-    let WantedLane { connector: name, merchant, rejects, identity, place, settings, flush, start, schedule, source } =
-        lane;
+    let WantedLane {
+        connector: name,
+        merchant,
+        rejects,
+        identity,
+        place,
+        settings,
+        flush,
+        start,
+        schedule,
+        source,
+        ..
+    } = lane;
     let connector_name = name.as_str().into();
     let (lane, feed, version) = (0, 0, 0);
     let lane = LaneEntry {
@@ -74,6 +85,11 @@ fn definition(connector: &ConnectorConfig, lane: WantedLane) -> Definition {
         source,
     };
     Definition { lane, connector_name, connector: entry }
+}
+
+/// All that can be seen of a lane without asking anybody.
+pub fn open(connector: &ConnectorConfig, lane: WantedLane) -> Result<OpenLane, Fault> {
+    ConfiguredOpener::default().open(&definition(connector, lane))
 }
 
 /// Models, templates and references: everything that needs no I/O. A mistake is shown at the line that made it.

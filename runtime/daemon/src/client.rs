@@ -1,30 +1,23 @@
-//! `outflow merchants` and `outflow lag`: asks a running daemon.
+//! `outflow merchants`, `connectors` and `lag`: asks a running daemon.
 
+mod connectors;
+mod http;
 mod options;
 mod table;
 
-pub use options::{LagOptions, MerchantsOptions};
+pub use connectors::{ConnectorsOptions, connectors};
+pub use http::{Daemon, encoded};
+pub use options::{LagOptions, MerchantsOptions, Place};
 
 use crate::merchants::new_id;
-use options::{Acting, Asked, Listing, Place};
+use http::{Answer, CONFLICT};
+use options::{Acting, Asked, Listing};
 use outflow_control::{Accepted, Detail, Page};
 use serde_json::{Value, json};
-use std::{
-    error::Error,
-    io::{IsTerminal, Write, stdin, stdout},
-    time::Duration,
-};
-use ureq::{Agent, http::Response};
-
-/// A publication is given a minute by the daemon.
-const ANSWER_MAX: Duration = Duration::from_secs(90);
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-const CONFLICT: u16 = 409;
-
-type Answer<T> = Result<T, Box<dyn Error>>;
+use std::io::{IsTerminal, Read, Write, stdin};
 
 pub fn merchants(options: &MerchantsOptions) -> Answer<()> {
-    let daemon = Daemon::new(&options.place);
+    let daemon = Daemon::new(&options.place)?;
     match &options.asked {
         Asked::List(listing) => list(&daemon, listing),
         Asked::Show { merchant } => {
@@ -40,11 +33,38 @@ pub fn merchants(options: &MerchantsOptions) -> Answer<()> {
             act(&daemon, "replay", acting, json!({ "from": from, "to": to, "mode": mode }))
         }
         Asked::Reset { acting, to } => act(&daemon, "reset", acting, json!({ "to": to })),
+        Asked::Put { merchant, file } => {
+            let path = format!("v1/merchants/{}", encoded(merchant));
+            daemon
+                .say(&daemon.send("PUT", &path, Some(&content(file)?))?.sound()?, &format!("{merchant} is configured"))
+        }
+        Asked::Config { merchant } => daemon.print(&daemon.get(&format!("v1/merchants/{}/config", encoded(merchant)))?),
+        Asked::Remove { merchant, undelivered } => {
+            let query = undelivered.as_ref().map_or_else(String::new, |what| format!("?undelivered={what}"));
+            let path = format!("v1/merchants/{}{query}", encoded(merchant));
+            daemon.say(&daemon.send("DELETE", &path, None)?.sound()?, &format!("{merchant} is removed"))
+        }
+        Asked::Test { merchant } => {
+            let told = daemon.send("POST", &format!("v1/merchants/{}/test", encoded(merchant)), None)?.sound()?;
+            daemon.show::<Value>(told.clone(), table::steps)?;
+            let is_well = serde_json::from_str::<Value>(&told).is_ok_and(|told| told["ok"] == true);
+            if is_well { Ok(()) } else { Err("the destination is not ready for deliveries".into()) }
+        }
     }
 }
 
+/// Of a file, or of standard input: JSON, or YAML as files have it.
+fn content(file: &str) -> Answer<Value> {
+    let mut text = String::new();
+    match file {
+        "-" => drop(stdin().read_to_string(&mut text)?),
+        file => text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?,
+    }
+    Ok(outflow_config::read_plain(&text).map_err(|problems| format!("{file}: {problems}"))?)
+}
+
 pub fn lag(options: &LagOptions) -> Answer<()> {
-    let daemon = Daemon::new(&options.place);
+    let daemon = Daemon::new(&options.place)?;
     let lag = daemon.get("v1/lag")?;
     daemon.show::<Value>(lag, table::lag)
 }
@@ -78,7 +98,7 @@ fn act(daemon: &Daemon, action: &str, acting: &Acting, mut body: Value) -> Answe
     }
     let path = format!("v1/merchants/{}/{action}", encoded(&acting.merchant));
     let again = format!("whether it was taken is not known: the same command with `--id {id}` takes effect once");
-    let mut answer = daemon.post(&path, &body).map_err(|error| format!("{error}; {again}"))?;
+    let mut answer = daemon.send("POST", &path, Some(&body)).map_err(|error| format!("{error}; {again}"))?;
     if answer.status == CONFLICT && !acting.yes {
         if !stdin().is_terminal() {
             return Err(format!("{}, or `--yes`", answer.message()).into());
@@ -88,7 +108,7 @@ fn act(daemon: &Daemon, action: &str, acting: &Acting, mut body: Value) -> Answe
             return Err("nothing was done".into());
         }
         body["confirm"] = json!(true);
-        answer = daemon.post(&path, &body).map_err(|error| format!("{error}; {again}"))?;
+        answer = daemon.send("POST", &path, Some(&body)).map_err(|error| format!("{error}; {again}"))?;
     }
     daemon.show::<Accepted>(answer.sound()?, table::accepted)
 }
@@ -99,85 +119,4 @@ fn is_meant(action: &str, merchant: &str) -> Answer<bool> {
     let mut line = String::new();
     stdin().read_line(&mut line)?;
     Ok(matches!(line.trim(), "y" | "yes"))
-}
-
-struct Daemon {
-    agent: Agent,
-    url: String,
-    as_json: bool,
-}
-
-struct Told {
-    status: u16,
-    body: String,
-}
-
-impl Told {
-    /// Of an error, as the daemon tells it.
-    fn message(&self) -> String {
-        let told: Option<Value> = serde_json::from_str(&self.body).ok();
-        let message = told.as_ref().and_then(|told| told["message"].as_str());
-        message.map_or_else(|| format!("HTTP {}: this is no answer of outflow's", self.status), str::to_owned)
-    }
-
-    fn sound(self) -> Answer<String> {
-        if (200..300).contains(&self.status) { Ok(self.body) } else { Err(self.message().into()) }
-    }
-}
-
-impl Daemon {
-    fn new(place: &Place) -> Daemon {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .timeout_connect(Some(CONNECT_MAX))
-            .timeout_global(Some(ANSWER_MAX))
-            .build();
-        Daemon { agent: config.into(), url: place.url.trim_end_matches('/').to_owned(), as_json: place.json }
-    }
-
-    fn get(&self, path: &str) -> Answer<String> {
-        self.told(self.agent.get(format!("{}/{path}", self.url)).call())?.sound()
-    }
-
-    fn post(&self, path: &str, body: &Value) -> Answer<Told> {
-        let request = self.agent.post(format!("{}/{path}", self.url)).content_type("application/json");
-        self.told(request.send(body.to_string()))
-    }
-
-    fn told(&self, answer: Result<Response<ureq::Body>, ureq::Error>) -> Answer<Told> {
-        let unreachable = |error: ureq::Error| {
-            format!(
-                "no daemon answers at {}: {error}; is `outflow run` at work, and is this its rest.listen? Say another \
-                 with --url",
-                self.url
-            )
-        };
-        let mut answer = answer.map_err(unreachable)?;
-        let body = answer.body_mut().read_to_string().map_err(unreachable)?;
-        Ok(Told { status: answer.status().as_u16(), body })
-    }
-
-    /// As it came, or for people.
-    fn show<T: serde::de::DeserializeOwned>(&self, body: String, table: fn(&T) -> String) -> Answer<()> {
-        let text = match self.as_json {
-            true => body + "\n",
-            false => {
-                let read = serde_json::from_str(&body);
-                table(&read.map_err(|error| {
-                    format!("the daemon's answer is not understood: {error}; is it of another version?")
-                })?)
-            }
-        };
-        // A reader that has seen enough closes the pipe.
-        let _ = stdout().write_all(text.as_bytes());
-        Ok(())
-    }
-}
-
-/// Percent encoding of everything that may mean something in a URL.
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~');
-    let encode = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    text.bytes().map(encode).collect()
 }

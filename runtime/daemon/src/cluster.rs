@@ -4,8 +4,8 @@ use outflow_kafka::{KafkaCluster, KafkaSettings};
 use outflow_local::LocalCluster;
 use std::{error::Error, sync::Arc};
 
-/// Where records come from and decisions are kept.
-pub fn open(config: &Config) -> Result<Arc<dyn Cluster>, Box<dyn Error>> {
+/// Where records come from and decisions are kept; `name`: what others call this worker.
+pub fn open(config: &Config, name: Option<String>) -> Result<Arc<dyn Cluster>, Box<dyn Error>> {
     let worker = &config.worker;
     Ok(match &worker.cluster {
         ClusterConfig::Local { folder } => Arc::new(LocalCluster::open(folder, worker.shards)?),
@@ -17,6 +17,7 @@ pub fn open(config: &Config) -> Result<Arc<dyn Cluster>, Box<dyn Error>> {
             settings.replication = worker.journal.replication;
             settings.session_timeout = worker.session_timeout;
             settings.instance = worker.instance_id.clone();
+            settings.name = name;
             Arc::new(KafkaCluster::new(settings)?)
         }
     })

@@ -3,10 +3,11 @@
 mod broken;
 mod shop;
 
-use crate::{files, log, progress, run};
+use crate::{files, health, log, progress, run};
 use broken::Broken;
 use outflow_api::Cluster;
 use outflow_config::{Log, LogFormat};
+use outflow_control::Control;
 use outflow_driver::{Status, Steering};
 use outflow_local::LocalCluster;
 use shop::Shop;
@@ -48,8 +49,8 @@ pub fn demo(options: &Options) -> Result<(), Box<dyn Error>> {
     let folder = options.folder.as_path();
     fs::create_dir_all(folder.join("connectors"))?;
     let folder = folder.canonicalize()?;
-    let (config, plans) = configure(&folder)?;
-    log::start(&Log { level: "warn".into(), format: LogFormat::Text });
+    let files = configure(&folder)?;
+    let levels = log::start(&Log { level: "warn".into(), format: LogFormat::Text });
     let cluster = Arc::new(LocalCluster::open(folder.join("cluster"), SHARDS)?);
     let shop = Shop::open(&cluster, options.events)?;
     println!(
@@ -67,7 +68,9 @@ pub fn demo(options: &Options) -> Result<(), Box<dyn Error>> {
     run::runtime()?.block_on(async {
         run::stop_on_signal(stop.clone())?;
         let (rate, made, making) = (options.rate, shop.counter(), stopping.clone());
-        let worker = run::work(&config, plans, cluster as Arc<dyn Cluster>, status.clone(), steering.clone(), stopping);
+        let cluster = cluster as Arc<dyn Cluster>;
+        let control = Control::bind(health::entry(&files.config().worker.rest)).await?;
+        let worker = run::work(files, levels, control, cluster, status.clone(), steering.clone(), stopping);
         let watch = async {
             // Whoever does not own the folder must not write into it either.
             while status.summary().shards.is_empty() {
@@ -89,7 +92,7 @@ pub fn demo(options: &Options) -> Result<(), Box<dyn Error>> {
 }
 
 /// The files are written anew at each start, so they always fit the program; they are there to be read.
-fn configure(folder: &Path) -> Result<files::Followed, Box<dyn Error>> {
+fn configure(folder: &Path) -> Result<files::Files, Box<dyn Error>> {
     let worker = folder.join("outflow.yaml");
     fs::write(&worker, WORKER)?;
     for (name, text) in outflow_demo::config_files(folder) {

@@ -6,17 +6,32 @@ use outflow_driver::Plan;
 use std::{path::PathBuf, sync::Arc, thread};
 use tokio::sync::watch;
 
-/// What they said first, and whatever they say later.
-pub type Followed = (Config, watch::Receiver<Arc<Plan>>);
+/// What they say now. Cheap to clone.
+#[derive(Clone)]
+pub struct Files {
+    config: watch::Receiver<Arc<Config>>,
+    plans: watch::Receiver<Arc<Plan>>,
+}
+
+impl Files {
+    /// The last that was right.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    pub fn plans(&self) -> watch::Receiver<Arc<Plan>> {
+        self.plans.clone()
+    }
+}
 
 /// Reads them once, and keeps reading them on a thread of its own for as long as anybody listens.
-pub fn follow(path: PathBuf, forced: bool) -> Result<Followed, Problems> {
+pub fn follow(path: PathBuf, forced: bool) -> Result<Files, Problems> {
     let mut loader = Loader::new(path, outflow_registry::sinks(), &SystemEnvironment);
     let mut watcher = Watcher::new();
     let loaded = loader.load()?;
     tell(&loaded.config);
-    let (plans, newest) = watch::channel(Arc::new(plan(&loaded, forced)));
-    let config = loaded.config;
+    let (plans, newest_plan) = watch::channel(Arc::new(plan(&loaded, forced)));
+    let (configs, newest_config) = watch::channel(Arc::new(loaded.config));
     warn(watcher.watch(&loader.folders()));
     let look = move || {
         loop {
@@ -26,7 +41,9 @@ pub fn follow(path: PathBuf, forced: bool) -> Result<Followed, Problems> {
             match loader.load() {
                 Ok(loaded) if loaded.changed => {
                     tell(&loaded.config);
-                    plans.send_replace(Arc::new(plan(&loaded, false)));
+                    let plan = plan(&loaded, false);
+                    configs.send_replace(Arc::new(loaded.config));
+                    plans.send_replace(Arc::new(plan));
                 }
                 Ok(_) => {}
                 Err(problems) => tracing::error!("the configuration is wrong, what is in force stays: {problems}"),
@@ -35,7 +52,7 @@ pub fn follow(path: PathBuf, forced: bool) -> Result<Followed, Problems> {
         }
     };
     thread::Builder::new().name("files".into()).spawn(look).expect("a thread can be started");
-    Ok((config, newest))
+    Ok(Files { config: newest_config, plans: newest_plan })
 }
 
 /// Folders that tell nothing are looked at now and then.

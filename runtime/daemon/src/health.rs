@@ -1,46 +1,100 @@
-use crate::{merchants::Merchants, progress};
-use outflow_api::Fault;
+use crate::progress;
+use outflow_api::{Cluster, TopicPartition};
+use outflow_config::Rest;
 use outflow_control::{
-    Board, CallsStatus, Circuit, ConnectorStatus, Control, ParkedLane, PartitionStatus, Phase, ShardStatus,
-    Status as Shown,
+    Access, Asked, Board, CallsStatus, Circuit, ConnectorStatus, Control, Entry, ParkedLane, PartitionStatus, Phase,
+    Role, ShardStatus, Status as Told, Tls, Token,
 };
-use outflow_driver::{Status, Summary};
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use outflow_driver::{Configuration, Status, Steering, Summary};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
 use tokio::{sync::watch, task::JoinHandle, time::interval};
 
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 const PARKED_SHOWN_MAX: usize = 20;
 
-/// Binds at once, so that a taken port is an error at the start; answers until it is aborted.
-pub async fn start(
-    address: SocketAddr,
-    status: Status,
-    merchants: Merchants,
+/// Where it listens, and who may ask.
+pub fn entry(rest: &Rest) -> Entry {
+    let token = |token: &outflow_config::Token| Token {
+        name: token.name.clone(),
+        role: match &token.role {
+            outflow_config::Role::Admin => Role::Admin,
+            outflow_config::Role::Operator => Role::Operator,
+            outflow_config::Role::Viewer => Role::Viewer,
+            outflow_config::Role::Merchant(id) => Role::Merchant(id.clone()),
+        },
+        sha256: token.sha256,
+    };
+    let access = Access::new(rest.tokens.iter().map(token).collect(), rest.requests_per_second);
+    let tls = rest.tls.as_ref().map(|tls| Tls { certificate: tls.certificate.clone(), key: tls.key.clone() });
+    Entry { listen: rest.listen, tls, access }
+}
+
+/// Of the cluster's name, until it answers.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// What is shown, and where from.
+pub struct Shown {
+    pub board: Board,
+    pub status: Status,
+    pub steering: Steering,
+}
+
+/// Answers until it is aborted.
+pub fn start(
+    control: Control,
+    shown: Shown,
+    asked: Asked,
+    cluster: Arc<dyn Cluster>,
     stop: watch::Receiver<bool>,
-) -> Result<JoinHandle<()>, Fault> {
-    let control = Control::bind(address).await?;
-    let board = Board::default();
-    let published = board.clone();
-    Ok(tokio::spawn(async move {
+) -> JoinHandle<()> {
+    let Shown { board, status, steering } = shown;
+    let (published, name) = (board.clone(), cluster_name(cluster));
+    tokio::spawn(async move {
         let publish = async {
             let mut tick = interval(PUBLISH_EVERY);
             loop {
                 tick.tick().await;
-                published.publish(shown(&status.summary(), *stop.borrow()));
+                let cluster_id = name.get().cloned().unwrap_or_default();
+                let configuration = steering.configuration().ok();
+                let told = told(&status.summary(), configuration.as_ref(), *stop.borrow());
+                published.publish(Told { cluster_id, ..told });
             }
         };
         tokio::select! {
-            served = control.serve(board, Arc::new(merchants), env!("CARGO_PKG_VERSION"), std::future::pending()) => {
+            served = control.serve(board, asked, env!("CARGO_PKG_VERSION"), std::future::pending()) => {
                 if let Err(fault) = served {
                     tracing::error!(code = fault.code, %fault, "no more health and metrics");
                 }
             }
             () = publish => {}
         }
-    }))
+    })
 }
 
-fn shown(summary: &Summary, is_draining: bool) -> Shown {
+/// Asked on a thread of its own: a cluster that is away must not hold up anybody.
+fn cluster_name(cluster: Arc<dyn Cluster>) -> Arc<OnceLock<String>> {
+    let name = Arc::new(OnceLock::new());
+    let told = Arc::downgrade(&name);
+    let ask = move || {
+        while let Some(name) = told.upgrade() {
+            match cluster.name() {
+                Ok(known) => return drop(name.set(known)),
+                Err(fault) => tracing::debug!(%fault, "the cluster does not say its name yet"),
+            }
+            drop(name);
+            thread::sleep(ASK_AGAIN);
+        }
+    };
+    thread::Builder::new().name("cluster-name".into()).spawn(ask).expect("a thread can be started");
+    name
+}
+
+fn told(summary: &Summary, configuration: Option<&Configuration>, is_draining: bool) -> Told {
     let failed = summary.shards.values().flat_map(|shard| shard.partitions.values()).find_map(|one| one.failed.clone());
     let phase = match failed.or(summary.trouble.clone()) {
         Some(hint) => Phase::Failed { code: "source-failed".into(), hint },
@@ -92,18 +146,37 @@ fn shown(summary: &Summary, is_draining: bool) -> Shown {
             floor: partition.floor.0,
             position: partition.position.0,
             end: partition.log.map_or(partition.position.0, |log| log.next.0),
+            failed: partition.failed.clone(),
+            floors: floors(status, *key, configuration),
         });
         let partitions = partitions.collect();
         (shard.0, ShardStatus { owned: true, generation: status.generation, partitions })
     });
-    Shown {
+    Told {
         phase,
+        cluster_id: String::new(),
         connectors: connectors.collect(),
         shards: shards.collect(),
         memory_bytes: summary.memory_bytes,
         memory_bytes_max: summary.memory_bytes_max,
         calls: calls(&summary.calls),
     }
+}
+
+/// Of the connectors that read it live.
+fn floors(
+    shard: &outflow_driver::ShardStatus,
+    partition: TopicPartition,
+    configuration: Option<&Configuration>,
+) -> BTreeMap<String, i64> {
+    let Some(configuration) = configuration else { return BTreeMap::new() };
+    let catalogue = configuration.catalogue();
+    let own = shard.floors.iter().filter(|(track, _)| track.partition == partition);
+    let live = own.filter_map(|(track, floor)| {
+        let feed = catalogue.feed(track.feed).filter(|feed| feed.schedule == 0 && feed.retired.is_none())?;
+        Some((feed.connector.to_string(), floor.0))
+    });
+    live.collect()
 }
 
 fn calls(calls: &outflow_driver::CallsStatus) -> CallsStatus {

@@ -1,14 +1,117 @@
+//! What is logged: as configured, until somebody asks for more.
+
 use outflow_config::{Log, LogFormat};
-use std::io::{self, IsTerminal};
-use tracing_subscriber::EnvFilter;
+use outflow_control::{LEVELS, LoggerLevel, Loggers, Refusal};
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal},
+    sync::{Arc, Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tracing_subscriber::{EnvFilter, util::SubscriberInitExt};
+
+/// The levels in force, by target, and the way to change them. Cheap to clone.
+#[derive(Clone)]
+pub struct Levels(Arc<State>);
+
+struct State {
+    levels: Mutex<BTreeMap<String, LoggerLevel>>,
+    change: Box<dyn Fn(EnvFilter) -> bool + Send + Sync>,
+}
+
+/// All that no other target says.
+const ROOT: &str = "root";
+const LOGGERS_MAX: usize = 1_000;
+const NAME_MAX: usize = 200;
 
 /// To standard error; `OUTFLOW_LOG` overrides the configured level.
-pub fn start(log: &Log) {
-    let filter = EnvFilter::try_from_env("OUTFLOW_LOG").unwrap_or_else(|_| EnvFilter::new(&log.level));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+pub fn start(log: &Log) -> Levels {
+    let said = std::env::var("OUTFLOW_LOG").ok().filter(|said| EnvFilter::try_new(said).is_ok());
+    let said = said.unwrap_or_else(|| log.level.clone());
+    let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&said)).with_writer(io::stderr);
+    let subscriber = subscriber.with_target(false);
     // A second start in one process (a test) keeps the first one's settings.
-    let _ = match log.format {
-        LogFormat::Text => subscriber.with_ansi(io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => subscriber.json().try_init(),
+    let change: Box<dyn Fn(EnvFilter) -> bool + Send + Sync> = match log.format {
+        LogFormat::Text => {
+            let subscriber = subscriber.with_ansi(io::stderr().is_terminal()).with_filter_reloading();
+            let handle = subscriber.reload_handle();
+            let _ = subscriber.finish().try_init();
+            Box::new(move |filter| handle.reload(filter).is_ok())
+        }
+        LogFormat::Json => {
+            let subscriber = subscriber.json().with_filter_reloading();
+            let handle = subscriber.reload_handle();
+            let _ = subscriber.finish().try_init();
+            Box::new(move |filter| handle.reload(filter).is_ok())
+        }
     };
+    Levels(Arc::new(State { levels: Mutex::new(levels(&said)), change }))
+}
+
+/// `info,outflow_kafka=debug`, by target.
+fn levels(said: &str) -> BTreeMap<String, LoggerLevel> {
+    let mut all = BTreeMap::from([(ROOT.to_owned(), LoggerLevel { level: "ERROR".to_owned(), last_modified: None })]);
+    for directive in said.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
+        let (target, level) = directive.rsplit_once('=').unwrap_or((ROOT, directive));
+        let level = level.to_ascii_uppercase();
+        if LEVELS.contains(&level.as_str()) {
+            all.insert(target.to_owned(), LoggerLevel { level, last_modified: None });
+        }
+    }
+    all
+}
+
+/// As the subscriber reads it.
+fn directives(levels: &BTreeMap<String, LoggerLevel>) -> String {
+    let level = |level: &str| if level == "FATAL" { "error".to_owned() } else { level.to_ascii_lowercase() };
+    let one = |(target, at): (&String, &LoggerLevel)| match target.as_str() {
+        ROOT => level(&at.level),
+        target => format!("{target}={}", level(&at.level)),
+    };
+    levels.iter().map(one).collect::<Vec<_>>().join(",")
+}
+
+impl Loggers for Levels {
+    fn all(&self) -> BTreeMap<String, LoggerLevel> {
+        self.0.levels.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, logger: &str, level: &str) -> Result<Vec<String>, Refusal> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.' | '-');
+        if logger.is_empty() || logger.len() > NAME_MAX || !logger.chars().all(is_name) {
+            let allowed = "root, or a module such as outflow_kafka or outflow_driver::shard";
+            return Err(Refusal::unknown(format!("{logger:?} is no logger; allowed: {allowed}")));
+        }
+        let mut levels = self.0.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        if levels.len() >= LOGGERS_MAX && !levels.contains_key(logger) {
+            return Err(Refusal::malformed(format!("at most {LOGGERS_MAX} loggers have levels of their own")));
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+        let mut new = levels.clone();
+        // A module's level is that of all below it.
+        let below = format!("{logger}::");
+        new.retain(|target, _| !target.starts_with(&below));
+        new.insert(logger.to_owned(), LoggerLevel { level: level.to_owned(), last_modified: Some(now) });
+        let filter = EnvFilter::try_new(directives(&new));
+        let filter = filter.map_err(|error| Refusal::malformed(format!("{logger:?} at {level}: {error}")))?;
+        if !(self.0.change)(filter) {
+            return Err(Refusal::unavailable("this process's log cannot be changed"));
+        }
+        *levels = new;
+        tracing::info!(logger, level, "ordered by a person");
+        Ok(vec![logger.to_owned()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_configured_is_shown_by_target_and_can_be_said_again() {
+        let known = levels("info,outflow_kafka=debug");
+        assert_eq!(known["root"].level, "INFO");
+        assert_eq!(known["outflow_kafka"].level, "DEBUG");
+        assert_eq!(directives(&known), "outflow_kafka=debug,info");
+    }
 }

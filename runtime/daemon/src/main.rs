@@ -4,8 +4,10 @@ mod allocator;
 mod check;
 mod client;
 mod cluster;
+mod connectors;
 mod demo;
 mod files;
+mod fleet;
 mod health;
 mod log;
 mod merchants;
@@ -13,8 +15,9 @@ mod opener;
 mod plan;
 mod progress;
 mod run;
+mod token;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
 /// One stream in, many warehouses out, each exactly once.
@@ -47,8 +50,14 @@ enum Command {
     },
     /// See and steer the merchants of a running daemon.
     Merchants(client::MerchantsOptions),
+    /// See and steer the connectors of a running daemon.
+    Connectors(client::ConnectorsOptions),
     /// How many records are not visible yet, by connector.
     Lag(client::LagOptions),
+    /// Make a token for `rest.tokens`, and the hash of it that stands there.
+    Token,
+    /// Completions for a shell: `source <(outflow completion bash)`.
+    Completion { shell: clap_complete::Shell },
     /// Make shop events and deliver them to Parquet files in a folder: no Kafka, no cloud. Stop it in any way, start
     /// it again: it goes on.
     Demo(demo::Options),
@@ -59,7 +68,13 @@ fn main() -> ExitCode {
         Command::Run { config, publish_again } => run::run(&config, publish_again),
         Command::Check { config, connect } => check::check(&config, connect),
         Command::Merchants(options) => client::merchants(&options),
+        Command::Connectors(options) => client::connectors(&options),
         Command::Lag(options) => client::lag(&options),
+        Command::Token => token::token(),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "outflow", &mut std::io::stdout());
+            Ok(())
+        }
         Command::Demo(options) => demo::demo(&options),
     };
     match result {

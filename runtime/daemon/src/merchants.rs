@@ -1,17 +1,25 @@
 //! What people ask of the merchants of a running worker: the catalogue knows them, the shards know how they stand, and
 //! what is ordered goes into the config log.
 
+mod document;
 mod listing;
 mod missing;
-mod span;
+pub mod span;
 mod standing;
-mod target;
+pub mod target;
 
+use crate::client::encoded;
+use crate::{
+    files::Files,
+    fleet::{self, Fleet},
+};
 use async_trait::async_trait;
 use listing::Stretch;
 use outflow_api::{Cluster, LaneId};
 use outflow_catalogue::Order;
-use outflow_control::{Accepted, Act, Begin, Detail, Page, Refusal, Request, Until, Wanted};
+use outflow_control::{
+    Accepted, Act, Begin, Content, Detail, Expected, Page, Placed, Refusal, Request, Step, Undelivered, Until, Wanted,
+};
 use outflow_driver::{Configuration, LaneState, Status, Steering};
 use span::Span;
 use standing::Standings;
@@ -33,20 +41,47 @@ pub struct Merchants {
     steering: Steering,
     status: Status,
     cluster: Arc<dyn Cluster>,
+    files: Files,
+    fleet: Fleet,
     /// Looking up offsets opens a client: one at a time.
     looking_up: Arc<Mutex<()>>,
 }
 
 /// Topic id in hex and partition → ranges, as orders have them.
-type Ranges = BTreeMap<String, Vec<(i64, i64)>>;
+pub type Ranges = BTreeMap<String, Vec<(i64, i64)>>;
 
 impl Merchants {
-    pub fn new(steering: Steering, status: Status, cluster: Arc<dyn Cluster>) -> Merchants {
-        Merchants { steering, status, cluster, looking_up: Arc::default() }
+    pub fn new(steering: Steering, status: Status, cluster: Arc<dyn Cluster>, files: Files, fleet: Fleet) -> Merchants {
+        Merchants { steering, status, cluster, files, fleet, looking_up: Arc::default() }
     }
 
     fn shards(&self) -> Vec<u32> {
         self.status.summary().shards.keys().map(|shard| shard.0).collect()
+    }
+
+    async fn own_page(&self, wanted: Wanted) -> Result<Page, Refusal> {
+        let configuration = self.steering.configuration()?;
+        // A page asks for no more lanes than it needs; for what is rare it looks on, in ever longer stretches.
+        let (mut page, mut rest, mut lanes_max) = (Page::default(), wanted, 0);
+        loop {
+            lanes_max = (2 * lanes_max).clamp(rest.limit + 1, STRETCH_MAX);
+            let Stretch { lanes, last } = listing::stretch(&configuration.catalogue(), &rest, lanes_max)?;
+            let standings = self.standings_of(lanes).await?;
+            listing::add(&mut page, &configuration.catalogue(), &standings, &rest, last.as_deref());
+            if last.is_none() || page.next.is_some() {
+                return Ok(Page { shards: self.shards(), ..page });
+            }
+            rest.after = last;
+        }
+    }
+
+    async fn own_detail(&self, id: &str) -> Result<Detail, Refusal> {
+        let configuration = self.steering.configuration()?;
+        let lanes = target::lanes(&configuration.catalogue(), id)?;
+        let standings = self.standings_of(lanes.clone()).await?;
+        let merchant = listing::detail(&configuration.catalogue(), &standings, id, &lanes);
+        let is_unknown = lanes.iter().filter_map(|lane| standings.of(lane.0)).any(|one| one.stay().is_unknown);
+        Ok(Detail { merchant, shards: self.shards(), note: is_unknown.then(|| UNKNOWN.to_owned()) })
     }
 
     async fn standings_of(&self, lanes: Vec<LaneId>) -> Result<Standings, Refusal> {
@@ -241,28 +276,40 @@ async fn in_time(look: impl Future<Output = Result<Vec<LaneState>, outflow_api::
 #[async_trait]
 impl outflow_control::Steering for Merchants {
     async fn merchants(&self, wanted: Wanted) -> Result<Page, Refusal> {
-        let configuration = self.steering.configuration()?;
-        // A page asks for no more lanes than it needs; for what is rare it looks on, in ever longer stretches.
-        let (mut page, mut rest, mut lanes_max) = (Page::default(), wanted, 0);
-        loop {
-            lanes_max = (2 * lanes_max).clamp(rest.limit + 1, STRETCH_MAX);
-            let Stretch { lanes, last } = listing::stretch(&configuration.catalogue(), &rest, lanes_max)?;
-            let standings = self.standings_of(lanes).await?;
-            listing::add(&mut page, &configuration.catalogue(), &standings, &rest, last.as_deref());
-            if last.is_none() || page.next.is_some() {
-                return Ok(Page { shards: self.shards(), ..page });
-            }
-            rest.after = last;
+        let own = self.own_page(wanted.clone());
+        if wanted.local {
+            return own.await;
         }
+        let path = listing::path(&wanted);
+        let (own, others) = tokio::join!(own, self.fleet.ask::<Page>(&path));
+        Ok(fleet::pages([vec![own?], others].concat(), wanted.limit))
     }
 
-    async fn merchant(&self, id: &str) -> Result<Detail, Refusal> {
-        let configuration = self.steering.configuration()?;
-        let lanes = target::lanes(&configuration.catalogue(), id)?;
-        let standings = self.standings_of(lanes.clone()).await?;
-        let merchant = listing::detail(&configuration.catalogue(), &standings, id, &lanes);
-        let is_unknown = lanes.iter().filter_map(|lane| standings.of(lane.0)).any(|one| one.stay().is_unknown);
-        Ok(Detail { merchant, shards: self.shards(), note: is_unknown.then(|| UNKNOWN.to_owned()) })
+    async fn merchant(&self, id: &str, is_local: bool) -> Result<Detail, Refusal> {
+        let own = self.own_detail(id);
+        if is_local {
+            return own.await;
+        }
+        let path = format!("v1/merchants/{}?local=true", encoded(id));
+        let (own, others) = tokio::join!(own, self.fleet.ask::<Detail>(&path));
+        let own = own?;
+        Ok(fleet::details([vec![own.clone()], others].concat()).unwrap_or(own))
+    }
+
+    async fn put(&self, id: &str, content: serde_json::Value, expected: Expected) -> Result<Placed, Refusal> {
+        self.put_document(id, content, expected).await
+    }
+
+    fn content(&self, id: &str) -> Result<Content, Refusal> {
+        self.content_of(id)
+    }
+
+    async fn remove(&self, id: &str, undelivered: Option<Undelivered>, expected: Expected) -> Result<(), Refusal> {
+        self.remove_document(id, undelivered, expected).await
+    }
+
+    async fn test(&self, id: &str, connector: Option<&str>) -> Result<Vec<Step>, Refusal> {
+        self.examine(id, connector).await
     }
 
     async fn act(&self, merchant: &str, request: Request) -> Result<Accepted, Refusal> {

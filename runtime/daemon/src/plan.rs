@@ -21,11 +21,13 @@ pub fn plan(loaded: &Loaded, forced: bool) -> Plan {
     };
     let flushes: BTreeMap<&str, &Flush> =
         config.connectors.iter().map(|connector| (connector.name.as_str(), &connector.flush)).collect();
+    let mut starts = BTreeMap::new();
     for connector in &config.connectors {
         wanted.connectors.push(WantedConnector { name: connector.name.clone(), entry: entry(connector) });
-        wanted.lanes.extend(own_lane(connector));
+        let Some(lane) = own_lane(connector) else { continue };
+        starts.insert(wanted.lanes.len(), From::Left(BTreeMap::new()));
+        wanted.lanes.push(lane);
     }
-    let mut starts = BTreeMap::new();
     for merchant in &config.merchants {
         for delivery in &merchant.deliver {
             let Some(flush) = flushes.get(&*delivery.connector) else { continue };
@@ -33,11 +35,18 @@ pub fn plan(loaded: &Loaded, forced: bool) -> Plan {
             wanted.lanes.push(lane(merchant, delivery, flush));
         }
     }
-    let topics = config.connectors.iter().map(|connector| (connector.name.clone(), connector.topics.clone()));
-    let dead_letters = config.connectors.iter().filter_map(|connector| connector.dead_letters.as_ref());
-    let dead_letters = dead_letters.map(|dead| (dead.topic.clone(), dead.partitions));
-    Plan { wanted, topics: topics.collect(), dead_letters: dead_letters.collect(), forced, starts }
+    let (topics, dead_letters) = topics_of(&config.connectors);
+    Plan { wanted, topics, dead_letters, forced, starts }
 }
+
+/// By connector; and the topics of dead letters, with their partitions if they were asked for.
+pub fn topics_of<'c>(connectors: impl IntoIterator<Item = &'c ConnectorConfig> + Clone) -> Topics {
+    let topics = connectors.clone().into_iter().map(|connector| (connector.name.clone(), connector.topics.clone()));
+    let dead_letters = connectors.into_iter().filter_map(|connector| connector.dead_letters.as_ref());
+    (topics.collect(), dead_letters.map(|dead| (dead.topic.clone(), dead.partitions)).collect())
+}
+
+type Topics = (BTreeMap<String, Vec<String>>, Vec<(String, Option<u32>)>);
 
 pub fn entry(connector: &ConnectorConfig) -> ConnectorEntry {
     let dead_letters = connector.dead_letters.as_ref();
@@ -61,6 +70,7 @@ pub fn entry(connector: &ConnectorConfig) -> ConnectorEntry {
         dead_letters: dead_letters.map(|dead| dead.topic.clone()),
         reject_percent_max: dead_letters.map_or(REJECT_PERCENT_DEFAULT, |dead| dead.percent_max),
         paused: false,
+        stopped: false,
     }
 }
 
@@ -77,6 +87,7 @@ pub fn own_lane(connector: &ConnectorConfig) -> Option<WantedLane> {
         flush: limits(&connector.flush),
         schedule: 0,
         start: Begin::Latest,
+        resumes: false,
         source: format!("connector {}", connector.name),
     };
     match (unknown, &connector.sink) {
@@ -110,6 +121,7 @@ pub fn lane(merchant: &MerchantConfig, delivery: &Delivery, flush: &Flush) -> Wa
         flush: limits(&delivery.flush(flush)),
         schedule: delivery.schedule.unwrap_or(0),
         start: Begin::Latest,
+        resumes: false,
         source: merchant.file.to_string(),
     }
 }
@@ -118,7 +130,8 @@ fn limits(flush: &Flush) -> FlushEntry {
     FlushEntry { rows: flush.rows, bytes: flush.bytes, age_ms: flush.age.as_millis() as u64 }
 }
 
-fn from(start: &Start) -> Option<From> {
+/// None is behind everything.
+pub fn from(start: &Start) -> Option<From> {
     Some(match start {
         Start::Latest => return None,
         Start::Earliest => From::Earliest,

@@ -1,12 +1,19 @@
 use crate::{
-    cluster, files, health, log,
+    client::Place,
+    cluster,
+    connectors::Connectors,
+    files::{self, Files},
+    fleet::Fleet,
+    health,
+    log::{self, Levels},
     merchants::Merchants,
     opener::{self, ConfiguredOpener},
     progress,
 };
 use outflow_api::Cluster;
-use outflow_config::Config;
-use outflow_driver::{CallLimits, Plan, Status, Steering, Worker, WorkerSettings};
+use outflow_config::{Rest, SystemEnvironment, resolve_text};
+use outflow_control::{Asked, Board, Control};
+use outflow_driver::{CallLimits, Status, Steering, Worker, WorkerSettings};
 use outflow_engine::Settings;
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
 use tokio::{
@@ -20,16 +27,18 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// `publish_again`: also files that were published before and others since.
 pub fn run(path: &Path, publish_again: bool) -> Result<(), Box<dyn Error>> {
-    let (config, plans) = files::follow(path.to_owned(), publish_again)?;
-    log::start(&config.worker.log);
-    let cluster = cluster::open(&config)?;
+    let files = files::follow(path.to_owned(), publish_again)?;
+    let levels = log::start(&files.config().worker.log);
     let (stop, stopping) = watch::channel(false);
     let runtime = runtime()?;
     let worked = runtime.block_on(async {
         stop_on_signal(stop)?;
+        // A taken port is an error at the start.
+        let control = Control::bind(health::entry(&files.config().worker.rest)).await?;
+        let cluster = cluster::open(&files.config(), Some(name(&files, &control)))?;
         let status = Status::default();
         let shown = tokio::spawn(progress::log(status.clone(), PROGRESS_EVERY));
-        let worked = work(&config, plans, cluster, status.clone(), Steering::default(), stopping).await;
+        let worked = work(files, levels, control, cluster, status.clone(), Steering::default(), stopping).await;
         shown.abort();
         progress::summary(&status.summary());
         worked
@@ -60,18 +69,49 @@ pub fn stop_on_signal(stop: watch::Sender<bool>) -> Result<JoinHandle<()>, std::
     }))
 }
 
+/// What others call this worker: where it is reached.
+fn name(files: &Files, control: &Control) -> String {
+    let advertised = files.config().worker.rest.advertise.clone();
+    advertised.unwrap_or_else(|| control.address().to_string())
+}
+
+/// How other workers are asked.
+fn place(rest: &Rest) -> Result<Place, Box<dyn Error>> {
+    let token = rest.peers.token.as_deref().map(|token| resolve_text(token, &SystemEnvironment)).transpose()?;
+    let scheme = if rest.tls.is_some() { "https" } else { "http" };
+    Ok(Place { url: scheme.to_owned(), token, ca: rest.peers.ca.clone(), json: true })
+}
+
 /// The daemon itself, until it is told to stop.
 pub async fn work(
-    config: &Config,
-    plans: watch::Receiver<Arc<Plan>>,
+    files: Files,
+    levels: Levels,
+    control: Control,
     cluster: Arc<dyn Cluster>,
     status: Status,
     steering: Steering,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error>> {
+    let config = files.config();
     let worker = &config.worker;
-    let merchants = Merchants::new(steering.clone(), status.clone(), Arc::clone(&cluster));
-    let listener = health::start(worker.rest, status.clone(), merchants, stop.clone()).await?;
+    let board = Board::default();
+    let fleet = Fleet::start(name(&files, &control), board.clone(), place(&worker.rest)?, Arc::clone(&cluster));
+    let connectors = Connectors {
+        steering: steering.clone(),
+        cluster: Arc::clone(&cluster),
+        files: files.clone(),
+        fleet: fleet.clone(),
+    };
+    let merchants =
+        Merchants::new(steering.clone(), status.clone(), Arc::clone(&cluster), files.clone(), fleet.clone());
+    let asked = Asked {
+        steering: Arc::new(merchants),
+        group: Arc::new(fleet),
+        connectors: Arc::new(connectors),
+        loggers: Arc::new(levels),
+    };
+    let shown = health::Shown { board, status: status.clone(), steering: steering.clone() };
+    let listener = health::start(control, shown, asked, Arc::clone(&cluster), stop.clone());
     let mut engine = Settings::new(Default::default());
     engine.replay_ms_max = worker.replay_distance_max.age.as_millis() as u64;
     engine.replay_offsets_max = worker.replay_distance_max.records as i64;
@@ -83,7 +123,7 @@ pub async fn work(
         drain_max: worker.drain_deadline,
         retention_alarm: worker.alarms.retention_left,
     };
-    let opener = Arc::new(ConfiguredOpener::default());
+    let (opener, plans) = (Arc::new(ConfiguredOpener::default()), files.plans());
     let worker = Worker { cluster, opener, field: opener::field, plans, settings, status, steering };
     let result = worker.run(stop).await;
     listener.abort();

@@ -5,7 +5,7 @@ use crate::{
     holds::{Hold, Holds},
 };
 use outflow_api::{ConfigEntry, ConfigLog, ConfigRevision, Fault, Publication, Revision, Shard};
-use outflow_catalogue::{Catalogue, CommandEntry, Draft, Needs, Order, Wanted, draft};
+use outflow_catalogue::{Catalogue, CommandEntry, ConnectorEntry, Draft, Needs, Order, Wanted, draft};
 use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc},
     time::{Duration, Instant},
@@ -39,11 +39,48 @@ pub struct Known {
 }
 
 enum Request {
-    Files { wanted: Box<Wanted>, forced: bool, answer: oneshot::Sender<Result<Published, Fault>> },
-    Orders { id: String, orders: Vec<Order>, answer: oneshot::Sender<Result<Revision, Fault>> },
+    Wanted {
+        wanted: Box<Wanted>,
+        forced: bool,
+        answer: oneshot::Sender<Result<Published, Fault>>,
+    },
+    Standing {
+        connector: String,
+        standing: Standing,
+        orders: CommandEntry,
+        answer: oneshot::Sender<Result<Published, Fault>>,
+    },
+    Orders {
+        id: String,
+        orders: Vec<Order>,
+        answer: oneshot::Sender<Result<Revision, Fault>>,
+    },
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Whether anything is read for a connector.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Standing {
+    #[default]
+    Running,
+    Paused,
+    Stopped,
+}
+
+impl Standing {
+    pub fn of(entry: &ConnectorEntry) -> Standing {
+        match (entry.stopped, entry.paused) {
+            (true, _) => Standing::Stopped,
+            (false, true) => Standing::Paused,
+            (false, false) => Standing::Running,
+        }
+    }
+
+    pub fn set(self, entry: &mut ConnectorEntry) {
+        (entry.paused, entry.stopped) = (self == Standing::Paused, self == Standing::Stopped);
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Published {
     /// In force from this revision on.
     At(Revision),
@@ -51,6 +88,10 @@ pub enum Published {
     Nothing,
     /// These files were published before and others since: nothing was published.
     Superseded,
+    /// The document is not as it was expected: nothing was published.
+    Moved,
+    /// It contradicts what is somebody else's word, or names what is not there: nothing was published.
+    Taken(String),
 }
 
 impl Configuration {
@@ -113,7 +154,15 @@ impl Configuration {
 
     pub async fn publish(&self, wanted: Wanted, forced: bool) -> Result<Published, Fault> {
         let (answer, published) = oneshot::channel();
-        let _ = self.desk.send(Request::Files { wanted: Box::new(wanted), forced, answer });
+        let _ = self.desk.send(Request::Wanted { wanted: Box::new(wanted), forced, answer });
+        published.await.map_err(|_| gone())?
+    }
+
+    /// Holds a connector, or lets it go on: in all shards, over restarts. What is ordered of its lanes takes effect with
+    /// it.
+    pub async fn stand(&self, connector: String, standing: Standing, orders: CommandEntry) -> Result<Published, Fault> {
+        let (answer, published) = oneshot::channel();
+        let _ = self.desk.send(Request::Standing { connector, standing, orders, answer });
         published.await.map_err(|_| gone())?
     }
 
@@ -123,6 +172,11 @@ impl Configuration {
         let _ = self.desk.send(Request::Orders { id, orders, answer });
         published.await.map_err(|_| gone())?
     }
+}
+
+fn command(revision: Revision, command: &CommandEntry) -> ConfigEntry {
+    let content = serde_json::to_vec(command).expect("commands are plain JSON");
+    ConfigEntry { object: format!("command/{}", revision.0), content: Some(content.into()) }
 }
 
 fn gone() -> Fault {
@@ -209,11 +263,31 @@ impl Desk {
 
     fn serve(&mut self, request: Request) {
         match request {
-            Request::Files { wanted, forced, answer } => {
+            Request::Wanted { wanted, forced, answer } => {
                 let published = self.publish(|catalogue| match draft(catalogue, &wanted, forced) {
                     Draft::Nothing => Err(Published::Nothing),
                     Draft::Superseded => Err(Published::Superseded),
+                    Draft::Moved => Err(Published::Moved),
+                    Draft::Taken(why) => Err(Published::Taken(why)),
                     Draft::Publish(revision) => Ok(revision),
+                });
+                let _ = answer.send(published);
+            }
+            Request::Standing { connector, standing, orders, answer } => {
+                let published = self.publish(|catalogue| {
+                    let gone = || Published::Taken(format!("there is no connector {connector:?} any more"));
+                    let entry = catalogue.connector(&connector).ok_or_else(gone)?;
+                    let mut new = entry.clone();
+                    standing.set(&mut new);
+                    if new == *entry && orders.orders.is_empty() {
+                        return Err(Published::Nothing);
+                    }
+                    let revision = Revision(catalogue.revision().0 + 1);
+                    let content = serde_json::to_vec(&new).expect("entries are plain JSON");
+                    let object = format!("connector/{connector}");
+                    let mut entries = vec![ConfigEntry { object, content: Some(content.into()) }];
+                    entries.extend((!orders.orders.is_empty()).then(|| command(revision, &orders)));
+                    Ok(ConfigRevision { revision, entries })
                 });
                 let _ = answer.send(published);
             }
@@ -224,17 +298,12 @@ impl Desk {
                     }
                     let revision = Revision(catalogue.revision().0 + 1);
                     let orders = orders.iter().map(|order| order.routed_by(catalogue.revision())).collect();
-                    let command = CommandEntry { id: id.clone(), orders };
-                    let content = serde_json::to_vec(&command).expect("commands are plain JSON");
-                    let object = format!("command/{}", revision.0);
-                    Ok(ConfigRevision {
-                        revision,
-                        entries: vec![ConfigEntry { object, content: Some(content.into()) }],
-                    })
+                    let entries = vec![command(revision, &CommandEntry { id: id.clone(), orders })];
+                    Ok(ConfigRevision { revision, entries })
                 });
                 let revision = published.map(|published| match published {
                     Published::At(revision) => revision,
-                    Published::Nothing | Published::Superseded => Revision::default(),
+                    _ => Revision::default(),
                 });
                 let _ = answer.send(revision);
             }

@@ -70,25 +70,36 @@ pub(crate) async fn publish(
     follows: Option<String>,
     forced: bool,
 ) -> Result<Option<String>, Fault> {
-    let cluster = Arc::clone(cluster);
-    let begin = plan.starts.keys().filter_map(|at| Some((*at, plan.wanted.lanes.get(*at)?)));
-    let new = if plan.starts.is_empty() { BTreeSet::new() } else { configuration.catalogue().new_among(begin) };
-    let wanted = blocking(move || plan.resolve(cluster.as_ref(), &new)).await?;
-    let digest = wanted.digest.clone();
-    match configuration.publish(Wanted { follows, ..wanted }, forced).await? {
+    match publish_plan(cluster, configuration, Arc::clone(&plan), follows, forced).await? {
         Published::At(revision) => {
             tracing::info!(revision = revision.0, "configuration published");
-            Ok(Some(digest))
+            Ok(Some(plan.wanted.digest.clone()))
         }
         Published::Nothing => Ok(Some(configuration.catalogue().digest().to_owned())),
-        Published::Superseded => {
+        Published::Superseded | Published::Moved => {
             tracing::warn!(
                 "these files were published before and others since: what is in force stays; `--publish-again` makes \
                  them the newest"
             );
             Ok(None)
         }
+        Published::Taken(why) => Err(Fault::retry("config-taken", format!("these files contradict others: {why}"))),
     }
+}
+
+/// The topics as they are now, and then into the config log.
+pub(crate) async fn publish_plan(
+    cluster: &Arc<dyn Cluster>,
+    configuration: &Configuration,
+    plan: Arc<Plan>,
+    follows: Option<String>,
+    forced: bool,
+) -> Result<Published, Fault> {
+    let cluster = Arc::clone(cluster);
+    let begin = plan.starts.keys().filter_map(|at| Some((*at, plan.wanted.lanes.get(*at)?)));
+    let new = if plan.starts.is_empty() { BTreeSet::new() } else { configuration.catalogue().new_among(begin) };
+    let wanted = blocking(move || plan.resolve(cluster.as_ref(), &new)).await?;
+    configuration.publish(Wanted { follows, ..wanted }, forced).await
 }
 
 pub(crate) async fn blocking<T: Send + 'static>(

@@ -78,7 +78,7 @@ mod topology;
 mod worker;
 
 pub use calls::CallLimits;
-pub use configuration::{Configuration, Published};
+pub use configuration::{Configuration, Published, Standing};
 pub use lanes::{OpenLane, Opener};
 pub use memory::Budget;
 pub use nowhere::Nowhere;

@@ -25,6 +25,9 @@ pub enum From {
     Timestamp(i64),
     /// Topic's name and partition → offset.
     Offsets(BTreeMap<(String, u32), i64>),
+    /// Where its connector was left: topic id in hex and partition → offset; others at their first record. A new
+    /// connector gets all that its topics have, whoever else has read it.
+    Left(BTreeMap<String, i64>),
 }
 
 impl Plan {
@@ -57,7 +60,7 @@ impl Plan {
                 for partition in 0..info.partitions {
                     let key = TopicPartition { topic: info.id, partition };
                     let time = match from {
-                        From::Earliest => Some(None),
+                        From::Earliest | From::Left(_) => Some(None),
                         From::Timestamp(at_ms) => Some(Some(*at_ms)),
                         From::Offsets(_) => None,
                     };
@@ -77,9 +80,10 @@ impl Plan {
                             }
                         }),
                     };
-                    if let Some(offset) = offset {
-                        offsets.insert(format!("{:032x}/{partition}", info.id.0), offset);
-                    }
+                    let name = format!("{:032x}/{partition}", info.id.0);
+                    let left = if let From::Left(left) = from { left.get(&name).copied() } else { None };
+                    // What retention has removed meanwhile is gone.
+                    offsets.extend(offset.map(|offset| (name, left.map_or(offset, |left| left.max(offset)))));
                 }
             }
             lane.start = Start::From(offsets);

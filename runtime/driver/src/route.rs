@@ -239,6 +239,7 @@ mod tests {
             dead_letters: None,
             reject_percent_max: 100,
             paused: false,
+            stopped: false,
         };
         let lane = |merchant: &str| WantedLane {
             connector: "orders".into(),
@@ -250,6 +251,7 @@ mod tests {
             flush: FLUSH,
             schedule: 0,
             start: Start::Latest,
+            resumes: false,
             source: String::new(),
         };
         let connectors = vec![WantedConnector { name: "orders".into(), entry }];

@@ -1,9 +1,11 @@
 use crate::{
-    configuration::Configuration,
+    Plan,
+    configuration::{Configuration, Published, Standing},
+    entrance::{blocking, publish_plan},
     shard::{LaneState, Look},
 };
-use outflow_api::{Fault, LaneId, Revision};
-use outflow_catalogue::Order;
+use outflow_api::{Cluster, Fault, LaneId, Revision};
+use outflow_catalogue::{CommandEntry, Order};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -13,6 +15,7 @@ pub struct Steering(Arc<watch::Sender<Option<Wheel>>>);
 
 #[derive(Clone)]
 pub(crate) struct Wheel {
+    pub cluster: Arc<dyn Cluster>,
     pub configuration: Configuration,
     pub looks: mpsc::UnboundedSender<Look>,
     pub shards: u32,
@@ -63,5 +66,35 @@ impl Steering {
 
     pub async fn order(&self, id: String, orders: Vec<Order>) -> Result<Revision, Fault> {
         self.wheel()?.configuration.order(id, orders).await
+    }
+
+    /// What somebody puts over REST: as at the start, a topic that is missing, or another's group that reads under the
+    /// same name, is a fault; missing dead letter topics are made.
+    pub async fn publish(&self, plan: Plan) -> Result<Published, Fault> {
+        let Wheel { cluster, configuration, .. } = self.wheel()?;
+        let names: Vec<String> = {
+            let catalogue = configuration.catalogue();
+            plan.topics.keys().filter(|name| catalogue.connector(name).is_none()).cloned().collect()
+        };
+        let (asked, dead_letters) = (Arc::clone(&cluster), plan.dead_letters.clone());
+        blocking(move || {
+            if !names.is_empty() {
+                asked.admit(&names)?;
+            }
+            if dead_letters.is_empty() { Ok(()) } else { asked.provide(&dead_letters) }
+        })
+        .await?;
+        publish_plan(&cluster, &configuration, Arc::new(plan), None, false).await
+    }
+
+    /// Holds a connector, or lets it go on, with what is ordered of its lanes.
+    pub async fn stand(
+        &self,
+        connector: String,
+        standing: Standing,
+        id: String,
+        orders: Vec<Order>,
+    ) -> Result<Published, Fault> {
+        self.wheel()?.configuration.stand(connector, standing, CommandEntry { id, orders }).await
     }
 }

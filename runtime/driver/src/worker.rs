@@ -98,7 +98,8 @@ impl Worker {
             Reader::start(source, budget.clone(), move |fault| drop(failed.send(News::Failed(fault))));
         let leave = Arc::new(AtomicBool::new(false));
         let (left, shards) = (Arc::clone(&leave), membership.shards());
-        self.steering.take(Wheel { configuration: configuration.clone(), looks, shards });
+        let cluster = Arc::clone(&self.cluster);
+        self.steering.take(Wheel { cluster, configuration: configuration.clone(), looks, shards });
         let poll = move || {
             while !left.load(Ordering::Relaxed) {
                 match membership.poll(MEMBERSHIP_POLL) {
@@ -132,6 +133,7 @@ impl Worker {
             shared,
             news: own_news,
             topology: Arc::default(),
+            is_surveyed: false,
             surveys: Surveys::default(),
             is_unpublished: false,
             known: BTreeMap::new(),
@@ -165,6 +167,8 @@ struct Office {
     shared: Shared,
     news: mpsc::UnboundedSender<News>,
     topology: Arc<Topology>,
+    /// The topics were looked up once, if there are any.
+    is_surveyed: bool,
     surveys: Surveys,
     /// What the files ask for could not be published, and is tried again.
     is_unpublished: bool,
@@ -189,7 +193,7 @@ impl Office {
             (interval(TOPICS_EVERY), interval(BOUNDS_EVERY), interval(REPORT_EVERY));
         let mut newest = self.shared.configuration.watch();
         loop {
-            let due = self.again.values().min().copied().filter(|_| self.is_surveyed());
+            let due = self.again.values().min().copied().filter(|_| self.is_surveyed);
             tokio::select! {
                 news = inbox.recv() => match news {
                     Some(News::Membership(event)) => self.membership(event).await?,
@@ -221,10 +225,6 @@ impl Office {
         }
     }
 
-    fn is_surveyed(&self) -> bool {
-        !self.topology.topics.is_empty()
-    }
-
     /// Looks at the topics of everything that is published; what was found comes as news.
     fn survey(&mut self) {
         let (cluster, catch_up) = (Arc::clone(&self.worker.cluster), self.shared.catch_up.clone());
@@ -250,6 +250,7 @@ impl Office {
             }
         };
         self.shared.status.trouble(None);
+        self.is_surveyed = true;
         let topology = topology.or_retention_of(&self.topology);
         if *self.topology != topology {
             // A topic that was made anew under its name is another one.

@@ -4,6 +4,7 @@ use crate::{
     examine,
     journal::KafkaJournal,
     ledger::KafkaLedger,
+    members,
     membership::KafkaMembership,
     prepare,
     recovery::Reader,
@@ -12,9 +13,10 @@ use crate::{
     topics::{LIMIT, Topics},
 };
 use outflow_api::{
-    Cluster, ConfigLog, Fault, Finding, Generation, Journal, Ledger, Membership, Offset, Recovered, Retention, Shard,
-    Source, TopicInfo, TopicPartition,
+    Cluster, ConfigLog, Fault, Finding, Generation, Journal, Ledger, Member, Membership, Offset, Recovered, Retention,
+    Shard, Source, TopicInfo, TopicPartition,
 };
+use rdkafka::consumer::Consumer;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub struct KafkaCluster {
@@ -50,6 +52,15 @@ impl Cluster for KafkaCluster {
 
     fn admit(&self, connectors: &[String]) -> Result<(), Fault> {
         prepare::admit(&self.settings, &self.topics, connectors)
+    }
+
+    fn name(&self) -> Result<String, Fault> {
+        let unknown = || Fault::retry("cluster-unnamed", "no broker has said yet which cluster it belongs to");
+        self.topics.client().client().fetch_cluster_id(LIMIT).ok_or_else(unknown)
+    }
+
+    fn members(&self) -> Result<Vec<Member>, Fault> {
+        members::members(&self.settings, &self.topics)
     }
 
     fn source(&self) -> Result<Box<dyn Source>, Fault> {

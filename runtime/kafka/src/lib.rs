@@ -13,6 +13,7 @@ mod journal;
 mod ledger;
 mod letters;
 mod log;
+mod members;
 mod membership;
 #[allow(unsafe_code)] // messages in bulk and topic ids are only to be had from librdkafka's C interface
 mod native;

@@ -30,6 +30,8 @@ pub struct KafkaSettings {
     pub session_timeout: Duration,
     /// A name that outlives restarts (`worker-3`): a worker that is back in time finds its shards waiting.
     pub instance: Option<String>,
+    /// What the group calls this worker: where others reach it.
+    pub name: Option<String>,
 }
 
 impl KafkaSettings {
@@ -46,6 +48,7 @@ impl KafkaSettings {
             replication: None,
             session_timeout: Duration::from_secs(8),
             instance: None,
+            name: None,
         }
     }
 
@@ -197,6 +200,9 @@ impl KafkaSettings {
         if let Some(instance) = &self.instance {
             config.set("group.instance.id", instance);
         }
+        if let Some(name) = &self.name {
+            config.set("client.id", name);
+        }
         config
     }
 
@@ -220,6 +226,7 @@ impl fmt::Debug for KafkaSettings {
             .field("replication", &self.replication)
             .field("session_timeout", &self.session_timeout)
             .field("instance", &self.instance)
+            .field("name", &self.name)
             .finish()
     }
 }

@@ -167,6 +167,11 @@ impl Cluster for LocalCluster {
         Ok(())
     }
 
+    /// A folder has none of its own.
+    fn name(&self) -> Result<String, Fault> {
+        Ok("local".to_owned())
+    }
+
     fn source(&self) -> Result<Box<dyn Source>, Fault> {
         Ok(Box::new(LocalSource::new(Arc::clone(&self.shared))))
     }

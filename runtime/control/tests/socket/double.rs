@@ -1,10 +1,17 @@
 use async_trait::async_trait;
 use outflow_control::{
-    Accepted, Act, Alarm, Delivery, Detail, Merchant, Page, Refusal, Request, State, Steering, Wanted,
+    Accepted, Act, Alarm, Board, ConnectorState, Connectors, Content, Delivery, Detail, Expected, Flat, Group, Info,
+    Kept, KeyInfo, Kind, LoggerLevel, Loggers, Merchant, Page, Placed, PluginInfo, Put, Refusal, Request, RunState,
+    Standing, State, Steering, Step, TaskId, TaskState, TopicOffset, Undelivered, Validation, Wanted, Wish, Worker,
+    WorkerState,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-/// Knows merchant `1001`, does nothing, and remembers what was asked.
+/// Knows merchant `1001` and connector `orders`, does nothing, and remembers what was asked.
 #[derive(Clone, Default)]
 pub struct Double(Arc<Mutex<Asked>>);
 
@@ -12,6 +19,9 @@ pub struct Double(Arc<Mutex<Asked>>);
 pub struct Asked {
     pub lists: Vec<Wanted>,
     pub requests: Vec<(String, Request)>,
+    pub puts: Vec<Put>,
+    /// Everything else, in words.
+    pub others: Vec<String>,
 }
 
 impl Double {
@@ -59,9 +69,31 @@ impl Steering for Double {
         Ok(Page { merchants: vec![merchant()], next: None, shards: vec![0, 2] })
     }
 
-    async fn merchant(&self, id: &str) -> Result<Detail, Refusal> {
+    async fn merchant(&self, id: &str, _: bool) -> Result<Detail, Refusal> {
         known(id)?;
         Ok(Detail { merchant: merchant(), shards: vec![0], note: None })
+    }
+
+    async fn put(&self, id: &str, content: Value, expected: Expected) -> Result<Placed, Refusal> {
+        self.note(|asked| asked.others.push(format!("put {id} {content} {expected:?}")));
+        Ok(Placed { merchant: id.to_owned(), revision: 9, is_new: id != "1001" })
+    }
+
+    fn content(&self, id: &str) -> Result<Content, Refusal> {
+        known(id)?;
+        Ok(Content { content: json!({ "merchant": id }), revision: 9 })
+    }
+
+    async fn remove(&self, id: &str, undelivered: Option<Undelivered>, expected: Expected) -> Result<(), Refusal> {
+        known(id)?;
+        self.note(|asked| asked.others.push(format!("remove {id} {undelivered:?} {expected:?}")));
+        Ok(())
+    }
+
+    async fn test(&self, id: &str, connector: Option<&str>) -> Result<Vec<Step>, Refusal> {
+        known(id)?;
+        self.note(|asked| asked.others.push(format!("test {id} {connector:?}")));
+        Ok(Vec::new())
     }
 
     async fn act(&self, merchant: &str, request: Request) -> Result<Accepted, Refusal> {
@@ -73,5 +105,122 @@ impl Steering for Double {
         let id = request.id.clone().unwrap_or_default();
         self.note(|asked| asked.requests.push((merchant.to_owned(), request)));
         Ok(Accepted { id, revision: 9, lanes: vec![7], repeated: false, missing: None })
+    }
+}
+
+fn known_connector(name: &str) -> Result<(), Refusal> {
+    if name == "orders" { Ok(()) } else { Err(Refusal::unknown(format!("there is no connector {name:?}"))) }
+}
+
+fn info(name: &str, config: Flat) -> Info {
+    let tasks = (0..2).map(|task| TaskId { connector: name.to_owned(), task }).collect();
+    Info { name: name.to_owned(), config, tasks, kind: Kind::Sink, revision: Some(9) }
+}
+
+#[async_trait]
+impl Connectors for Double {
+    fn names(&self) -> Result<Vec<String>, Refusal> {
+        Ok(vec!["orders".to_owned()])
+    }
+
+    fn info(&self, name: &str) -> Result<Info, Refusal> {
+        known_connector(name)?;
+        let config = [("name", name), ("topics", "orders"), ("flush.age", "5s")];
+        Ok(info(name, config.map(|(key, text)| (key.to_owned(), text.to_owned())).into()))
+    }
+
+    async fn state(&self, name: &str) -> Result<ConnectorState, Refusal> {
+        known_connector(name)?;
+        let worker_id = || "127.0.0.1:8083".to_owned();
+        let task = |id, state, trace| TaskState { id, state, worker_id: worker_id(), trace };
+        Ok(ConnectorState {
+            name: name.to_owned(),
+            connector: WorkerState { state: RunState::Running, worker_id: worker_id(), trace: None },
+            tasks: vec![task(0, RunState::Running, None), task(1, RunState::Failed, Some("bucket-missing".to_owned()))],
+            kind: Kind::Sink,
+        })
+    }
+
+    async fn put(&self, put: Put) -> Result<Kept, Refusal> {
+        let is_new = known_connector(&put.name).is_err();
+        if !is_new && put.expected == Expected::Nothing {
+            return Err(Refusal::conflict("it exists"));
+        }
+        self.note(|asked| asked.puts.push(put.clone()));
+        Ok(Kept { info: info(&put.name, put.config), is_new })
+    }
+
+    async fn remove(&self, name: &str, expected: Expected) -> Result<(), Refusal> {
+        known_connector(name)?;
+        self.note(|asked| asked.others.push(format!("remove {name} {expected:?}")));
+        Ok(())
+    }
+
+    async fn stand(&self, name: &str, standing: Standing) -> Result<(), Refusal> {
+        known_connector(name)?;
+        self.note(|asked| asked.others.push(format!("stand {name} {standing:?}")));
+        Ok(())
+    }
+
+    async fn restart(&self, name: &str, task: Option<u32>) -> Result<(), Refusal> {
+        known_connector(name)?;
+        self.note(|asked| asked.others.push(format!("restart {name} {task:?}")));
+        Ok(())
+    }
+
+    fn topics(&self, name: &str) -> Result<Vec<String>, Refusal> {
+        known_connector(name).map(|()| vec!["orders".to_owned()])
+    }
+
+    async fn offsets(&self, name: &str) -> Result<Vec<TopicOffset>, Refusal> {
+        known_connector(name)?;
+        Ok(vec![TopicOffset { topic: "orders".to_owned(), partition: 3, offset: 17 }])
+    }
+
+    async fn alter(&self, name: &str, offsets: Option<Vec<Wish>>) -> Result<String, Refusal> {
+        known_connector(name)?;
+        self.note(|asked| asked.others.push(format!("alter {name} {offsets:?}")));
+        Ok("they are delivered again".to_owned())
+    }
+
+    fn plugins(&self) -> Vec<PluginInfo> {
+        vec![PluginInfo {
+            class: "outflow.LakeSinkConnector".to_owned(),
+            kind: Kind::Sink,
+            version: "1.2.3".to_owned(),
+        }]
+    }
+
+    fn keys(&self, plugin: &str) -> Result<Vec<KeyInfo>, Refusal> {
+        if plugin.contains("Lake") { Ok(Vec::new()) } else { Err(Refusal::unknown("there is no such plugin")) }
+    }
+
+    fn validate(&self, plugin: &str, config: &Flat) -> Result<Validation, Refusal> {
+        self.keys(plugin)?;
+        let error_count = config.len();
+        Ok(Validation { name: plugin.to_owned(), error_count, groups: Vec::new(), configs: Vec::new() })
+    }
+}
+
+impl Loggers for Double {
+    fn all(&self) -> BTreeMap<String, LoggerLevel> {
+        [("root".to_owned(), LoggerLevel { level: "INFO".to_owned(), last_modified: None })].into()
+    }
+
+    fn set(&self, logger: &str, level: &str) -> Result<Vec<String>, Refusal> {
+        self.note(|asked| asked.others.push(format!("log {logger} {level}")));
+        Ok(vec![logger.to_owned()])
+    }
+}
+
+/// The only worker that there is.
+pub struct Alone(pub Board);
+
+impl Group for Alone {
+    fn workers(&self) -> Vec<Worker> {
+        let status = self.0.look();
+        let shards = status.shards.keys().copied().collect();
+        let worker_id = "127.0.0.1:8083".to_owned();
+        vec![Worker { worker_id, shards, is_here: true, trouble: None, status: Some(status) }]
     }
 }

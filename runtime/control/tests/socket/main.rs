@@ -1,6 +1,6 @@
 //! Over a real socket, with requests written by hand.
 
-use outflow_control::{Board, ConnectorStatus, Control, Phase, ShardStatus, Status};
+use outflow_control::{Access, Asked, Board, ConnectorStatus, Control, Entry, Phase, ShardStatus, Status};
 use serde_json::Value;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -11,10 +11,13 @@ use tokio::{
     time::timeout,
 };
 
+mod access;
+mod connect;
 mod double;
+mod openapi;
 mod steered;
 
-use double::Double;
+use double::{Alone, Double};
 
 struct Running {
     address: SocketAddr,
@@ -25,15 +28,25 @@ struct Running {
 }
 
 async fn start() -> Running {
+    start_with(Access::default()).await
+}
+
+fn entry(listen: &str, access: Access) -> Entry {
+    Entry { listen: listen.parse().expect("an address"), tls: None, access }
+}
+
+async fn start_with(access: Access) -> Running {
     let double = Double::default();
-    let steering = Arc::new(double.clone());
-    let control = Control::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a free port");
+    let one = Arc::new(double.clone());
+    let control = Control::bind(entry("127.0.0.1:0", access)).await.expect("a free port");
     let (stop, stopped) = oneshot::channel::<()>();
     let (address, board) = (control.address(), Board::default());
+    let group = Arc::new(Alone(board.clone()));
+    let asked = Asked { steering: Arc::clone(&one) as _, connectors: Arc::clone(&one) as _, loggers: one, group };
     let shown = board.clone();
     let served = tokio::spawn(async move {
         let stop = async { stopped.await.unwrap_or(()) };
-        control.serve(shown, steering, "1.2.3", stop).await.expect("it is served");
+        control.serve(shown, asked, "1.2.3", stop).await.expect("it is served");
     });
     Running { address, board, double, stop, served }
 }
@@ -52,9 +65,15 @@ impl Running {
     }
 
     async fn post(&self, path: &str, body: &str) -> (u16, String) {
+        self.ask("POST", path, &[], body).await
+    }
+
+    /// `headers` are whole lines.
+    async fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
         let (address, length) = (self.address, body.len());
-        let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}");
-        self.send(&format!("{head}\r\n\r\n{body}")).await
+        let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{lines}");
+        self.send(&format!("{head}Content-Length: {length}\r\n\r\n{body}")).await
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
@@ -65,6 +84,7 @@ impl Running {
 fn working() -> Status {
     Status {
         phase: Phase::Running,
+        cluster_id: "c1".to_owned(),
         connectors: [("orders".to_owned(), ConnectorStatus { records_read: 5, ..Default::default() })].into(),
         shards: [(0, ShardStatus { owned: true, generation: 9, partitions: Vec::new() })].into(),
         ..Status::default()
@@ -99,7 +119,8 @@ async fn what_is_published_is_shown() {
     let running = start().await;
     running.board.publish(working());
     let (status, body) = running.get("/").await;
-    assert_eq!((status, json(&body)), (200, serde_json::json!({ "name": "outflow", "version": "1.2.3" })));
+    let about = serde_json::json!({ "version": "3.9.0-outflow-1.2.3", "commit": "unknown", "kafka_cluster_id": "c1" });
+    assert_eq!((status, json(&body)), (200, about));
     let (status, body) = running.get("/metrics").await;
     assert_eq!(status, 200);
     assert!(body.contains("outflow_records_read_total{connector=\"orders\"} 5\n"), "{body}");
@@ -112,7 +133,7 @@ async fn what_is_published_is_shown() {
 async fn what_is_not_there_and_what_is_too_large_is_told_as_connect_tells_it() {
     let running = start().await;
     let not_found = serde_json::json!({ "error_code": 404, "message": "HTTP 404 Not Found" });
-    let (status, body) = running.get("/connectors/../etc").await;
+    let (status, body) = running.get("/nowhere/../etc").await;
     assert_eq!((status, json(&body)), (404, not_found));
     let head = format!("Host: {}\r\nConnection: close\r\n", running.address);
     assert_eq!(running.send(&format!("POST /metrics HTTP/1.1\r\n{head}\r\n")).await.0, 405);
@@ -133,12 +154,12 @@ async fn a_foreign_name_that_points_at_loopback_is_refused() {
 
 #[tokio::test]
 async fn only_loopback_and_only_a_free_port_is_taken() {
-    let bind = |address: &str| Control::bind(address.parse().expect("an address"));
-    assert_eq!(bind("0.0.0.0:0").await.expect_err("others could reach it").code, "not-loopback");
-    assert_eq!(bind("[::]:0").await.expect_err("others could reach it").code, "not-loopback");
+    let bind =
+        async |address: &str| Control::bind(entry(address, Access::default())).await.err().expect("refused").code;
+    assert_eq!(bind("0.0.0.0:0").await, "not-loopback");
+    assert_eq!(bind("[::]:0").await, "not-loopback");
     let running = start().await;
-    let fault = bind(&running.address.to_string()).await.expect_err("taken");
-    assert_eq!(fault.code, "address-in-use");
+    assert_eq!(bind(&running.address.to_string()).await, "address-in-use");
 }
 
 #[tokio::test]

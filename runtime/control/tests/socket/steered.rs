@@ -24,6 +24,7 @@ async fn a_list_is_asked_for_with_every_filter_and_with_nothing_else() {
         prefix: Some("10".into()),
         after: Some("10/00".into()),
         limit: 5,
+        local: false,
     };
     assert_eq!(running.double.asked().lists, [wanted]);
     let wrong = [
@@ -77,7 +78,7 @@ async fn what_is_asked_arrives_as_it_was_meant() {
 #[tokio::test]
 async fn a_wrong_body_is_told_with_what_is_allowed_and_does_nothing() {
     let running = start().await;
-    let large = format!("{{\"id\":\"{}\"}}", "x".repeat(70_000));
+    let large = format!("{{\"id\":\"{}\"}}", "x".repeat(1_100_000));
     let wrong = [
         ("pause", "{", 400, "allowed"),
         ("pause", "[1]", 422, "allowed"),

@@ -1,5 +1,6 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct MerchantsOptions {
@@ -15,11 +16,17 @@ pub struct LagOptions {
     pub place: Place,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Place {
     /// The daemon's rest.listen.
     #[arg(long, global = true, default_value = "http://127.0.0.1:8083", env = "OUTFLOW_URL")]
     pub url: String,
+    /// Where the daemon asks for one.
+    #[arg(long, global = true, env = "OUTFLOW_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// The authority of the daemon's certificate, a PEM file, where it is none of the well-known ones.
+    #[arg(long, global = true, env = "OUTFLOW_CA")]
+    pub ca: Option<PathBuf>,
     /// Print the daemon's answer as it is.
     #[arg(long, global = true)]
     pub json: bool,
@@ -55,6 +62,24 @@ pub enum Asked {
         #[arg(long, value_parser = ["again", "repair", "replace"])]
         mode: String,
     },
+    /// Say what a file would say of him, in JSON or YAML.
+    Put {
+        merchant: String,
+        /// `-` is standard input.
+        #[arg(long, short)]
+        file: String,
+    },
+    /// As it was put over REST.
+    Config { merchant: String },
+    /// Remove one that was put over REST.
+    Remove {
+        merchant: String,
+        /// What becomes of records that he has not got yet: `keep` delivers them, `drop` never does.
+        #[arg(long, value_parser = ["keep", "drop"])]
+        undelivered: Option<String>,
+    },
+    /// Ask his destinations for all that a delivery asks, step by step, and leave nothing there.
+    Test { merchant: String },
     /// Put the merchant elsewhere: `latest` skips what is owed, anything else replays from there.
     Reset {
         #[command(flatten)]

@@ -1,5 +1,9 @@
 //! Answers for people.
 
+mod connect;
+
+pub use connect::{connector, connectors, offsets, plugins, steps, validation};
+
 use outflow_control::{Accepted, Delivery, Detail, Merchant, Page, Repair, Replacement};
 use serde_json::Value;
 

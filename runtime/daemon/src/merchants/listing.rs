@@ -1,4 +1,7 @@
-use crate::merchants::{standing::Standings, target};
+use crate::{
+    client::encoded,
+    merchants::{standing::Standings, target},
+};
 use outflow_api::LaneId;
 use outflow_catalogue::{Catalogue, LaneEntry};
 use outflow_control::{Alarm, Delivery, Merchant, OwedPartition, Page, Refusal, State, Wanted};
@@ -10,6 +13,22 @@ pub struct Stretch {
     pub lanes: Vec<LaneId>,
     /// The last of these merchants, if there are others behind him.
     pub last: Option<String>,
+}
+
+/// The same page of another worker's shards.
+pub fn path(wanted: &Wanted) -> String {
+    let limit = wanted.limit.to_string();
+    let parts = [
+        ("connector", wanted.connector.as_deref()),
+        ("state", wanted.state.map(State::name)),
+        ("alarm", wanted.alarm.map(Alarm::name)),
+        ("prefix", wanted.prefix.as_deref()),
+        ("after", wanted.after.as_deref()),
+        ("limit", Some(limit.as_str())),
+        ("local", Some("true")),
+    ];
+    let parts = parts.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", encoded(value?))));
+    format!("v1/merchants?{}", parts.collect::<Vec<_>>().join("&"))
 }
 
 /// Looks at the catalogue until so many lanes are found.
@@ -152,7 +171,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     const FLUSH: FlushEntry = FlushEntry { rows: 1, bytes: 1, age_ms: 1 };
-    const ALL: Wanted = Wanted { connector: None, state: None, alarm: None, prefix: None, after: None, limit: 100 };
+    const ALL: Wanted =
+        Wanted { connector: None, state: None, alarm: None, prefix: None, after: None, limit: 100, local: false };
 
     fn catalogue(merchants: u32) -> Catalogue {
         let entry = ConnectorEntry {
@@ -166,6 +186,7 @@ mod tests {
             dead_letters: None,
             reject_percent_max: 100,
             paused: false,
+            stopped: false,
         };
         let lane = |number: u32| WantedLane {
             connector: "orders".into(),
@@ -177,6 +198,7 @@ mod tests {
             flush: FLUSH,
             schedule: 0,
             start: Start::Latest,
+            resumes: false,
             source: String::new(),
         };
         let connectors = vec![WantedConnector { name: "orders".into(), entry }];

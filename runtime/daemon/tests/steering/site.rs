@@ -52,6 +52,11 @@ impl Site {
         site
     }
 
+    /// The worker's file.
+    pub fn worker() -> String {
+        WORKER.to_owned()
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }

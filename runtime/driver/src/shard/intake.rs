@@ -105,7 +105,7 @@ impl ShardTask {
         let feed = catalogue.feed(track.feed);
         let connector = feed.and_then(|feed| catalogue.connector(&feed.connector));
         match feed {
-            Some(_) if connector.is_some_and(|connector| connector.paused) => Way::Paused,
+            Some(_) if connector.is_some_and(|connector| connector.is_held()) => Way::Paused,
             Some(feed) if feed.schedule > 0 => Way::Scheduled { until: None },
             _ => Way::Live,
         }
