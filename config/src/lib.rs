@@ -1,6 +1,6 @@
-//! Files, and what is put over REST → checked values: a worker, its connectors, and tens of thousands of merchants. Says every mistake with its
-//! file, line, what is allowed and how to mend it, as many at once as can be found. A wrong worker or connector stops
-//! everything; a wrong merchant is refused alone.
+//! Files, and what is put over REST → checked values: a worker, its connectors, and tens of thousands of merchants.
+//! Says every mistake with its file, line (or key), what is allowed and how to mend it, as many at once as there are.
+//! A wrong worker or connector stops everything; a wrong merchant is refused alone.
 //!
 //! Knows no connector by name: the kinds of sinks and what they make of their settings come in as an argument, as do
 //! the environment and the files that hold secrets. Secrets stay references (`${env:NAME}`, `${file:/path}`) in all

@@ -66,7 +66,8 @@ pub struct Wanted {
     pub origin: Origin,
     /// As it was put; without it, the document goes. Files have none.
     pub document: Option<Box<str>>,
-    /// Where a connector that goes is left, for one that is made under its name: topic id in hex and partition → offset.
+    /// Where a connector that goes is left, for one that is made under its name: topic id in hex and partition → the
+    /// first offset that was not decided.
     pub left: BTreeMap<String, i64>,
     pub expected: Expected,
 }

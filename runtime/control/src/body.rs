@@ -97,8 +97,9 @@ pub(crate) fn expected(headers: &HeaderMap) -> Result<Expected, Refusal> {
     }
 }
 
-pub(crate) const OFFSETS: &str = "{ \"offsets\": [ { \"partition\": { \"kafka_topic\": \"orders\", \"kafka_partition\": 0 }, \
-                                  \"offset\": { \"kafka_offset\": 123 } } ] }, or null in place of an offset";
+pub(crate) const OFFSETS: &str = "{ \"offsets\": [ { \"partition\": { \"kafka_topic\": \"orders\", \
+                                  \"kafka_partition\": 0 }, \"offset\": { \"kafka_offset\": 123 } } ] }, or null in \
+                                  place of an offset";
 
 pub(crate) fn wishes(headers: &HeaderMap, body: Body) -> Result<Vec<Wish>, Refusal> {
     let Offsets { offsets } = read(headers, body, OFFSETS)?;

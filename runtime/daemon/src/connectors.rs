@@ -67,7 +67,8 @@ impl Connectors {
     fn check_writable(&self) -> Result<(), Refusal> {
         match self.files.config().worker.rest.read_only {
             true => Err(Refusal::forbidden(
-                "configuration comes from files alone: `rest.read_only` is set in the worker's file; commands are taken",
+                "configuration comes from files alone, and commands are taken: `rest.read_only` is set in the worker's \
+                 file",
             )),
             false => Ok(()),
         }

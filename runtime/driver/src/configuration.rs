@@ -158,8 +158,8 @@ impl Configuration {
         published.await.map_err(|_| gone())?
     }
 
-    /// Holds a connector, or lets it go on: in all shards, over restarts. What is ordered of its lanes takes effect with
-    /// it.
+    /// Holds a connector, or lets it go on: in all shards, over restarts. What is ordered of its lanes takes effect
+    /// with it.
     pub async fn stand(&self, connector: String, standing: Standing, orders: CommandEntry) -> Result<Published, Fault> {
         let (answer, published) = oneshot::channel();
         let _ = self.desk.send(Request::Standing { connector, standing, orders, answer });

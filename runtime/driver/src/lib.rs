@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `worker` | a process's share of the group: owns shards, hands them over, drains |
 //! | `entrance` | a worker's way into its cluster |
+//! | `attendance` | the thread that keeps us in the group |
 //! | `plan` | what the files ask for, and its way into the config log |
 //! | `configuration` | the config log as this process knows it |
 //! | `forgetting` | when the shards are asked what they need |
@@ -46,6 +47,7 @@
 //! | `steering` | what people ask of a running worker |
 
 mod alarms;
+mod attendance;
 mod batch;
 mod calls;
 mod catch_up;

@@ -2,6 +2,7 @@
 
 use crate::{
     Plan,
+    attendance::attend,
     calls::{CallLimits, Calls},
     catch_up::CatchUp,
     compute::Compute,
@@ -70,7 +71,6 @@ const BOUNDS_EVERY: Duration = Duration::from_secs(2);
 const REPORT_EVERY: Duration = Duration::from_secs(15);
 /// For goodbyes: who does not answer by then is left standing.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
-const MEMBERSHIP_POLL: Duration = Duration::from_millis(200);
 
 enum News {
     Membership(MembershipEvent),
@@ -90,7 +90,7 @@ impl Worker {
             entrance = self.enter() => entrance?,
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
         };
-        let Entrance { source, second, mut membership, configuration, in_force } = entrance;
+        let Entrance { source, second, membership, configuration, in_force } = entrance;
         let budget = Budget::new(self.settings.memory_bytes_max);
         let ((news, inbox), (looks, looking)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let (failed, own_news) = (news.clone(), news.clone());
@@ -100,17 +100,9 @@ impl Worker {
         let (left, shards) = (Arc::clone(&leave), membership.shards());
         let cluster = Arc::clone(&self.cluster);
         self.steering.take(Wheel { cluster, configuration: configuration.clone(), looks, shards });
-        let poll = move || {
-            while !left.load(Ordering::Relaxed) {
-                match membership.poll(MEMBERSHIP_POLL) {
-                    Ok(events) => events.into_iter().for_each(|event| drop(news.send(News::Membership(event)))),
-                    Err(fault) => return drop(news.send(News::Failed(fault))),
-                }
-            }
-            membership.leave();
-        };
-        let membership_thread =
-            std::thread::Builder::new().name("membership".into()).spawn(poll).expect("a thread can be started");
+        let membership_thread = attend(membership, left, move |told| {
+            let _ = news.send(told.map_or_else(News::Failed, News::Membership));
+        });
         let shared = Shared {
             cluster: Arc::clone(&self.cluster),
             reader: reader.clone(),
