@@ -51,7 +51,14 @@ pub fn judge(
     sinks: &[&SinkDescriptor],
     environment: &dyn Environment,
 ) -> Judged {
-    let (own, mut wrong) = translated(flat, plugin);
+    let (mut own, mut wrong) = translated(flat, plugin);
+    if !own.contains_key("connector") {
+        let problem =
+            Problem::new("`name` is missing").hint("give the connector a name: at most 100 of a-z A-Z 0-9 . _ -");
+        wrong.push(("name".to_owned(), problem));
+        // So that nothing else complains of it.
+        own.insert("connector".to_owned(), ("name".to_owned(), "unnamed".to_owned()));
+    }
     let written = match Written::new(&own, plugin, sinks) {
         Ok(written) => written,
         Err(clash) => {
@@ -128,7 +135,6 @@ impl Written {
         let named = problem.message.split('`').nth(1).unwrap_or_default();
         let is_missing = problem.message.ends_with("is missing");
         match named {
-            "connector" if is_missing => "name".to_owned(),
             named if is_missing && !own.contains_key(named) => named.to_owned(),
             _ => problem.line.checked_sub(1).and_then(|line| self.keys.get(line)).cloned().unwrap_or_default(),
         }

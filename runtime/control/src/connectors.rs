@@ -65,6 +65,8 @@ pub struct ConnectorState {
 pub struct WorkerState {
     pub state: RunState,
     pub worker_id: String,
+    /// Of the plugin.
+    pub version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
 }
@@ -74,6 +76,8 @@ pub struct TaskState {
     pub id: u32,
     pub state: RunState,
     pub worker_id: String,
+    /// Of the plugin.
+    pub version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
 }
@@ -167,7 +171,7 @@ pub struct KeyInfo {
     pub width: String,
     pub display_name: String,
     pub dependents: Vec<String>,
-    pub order: i32,
+    pub order_in_group: i32,
 }
 
 /// A configuration that was looked at, key by key.

@@ -75,6 +75,20 @@ impl Daemon {
         serde_json::from_str(&self.get("/v1/status")?).ok()
     }
 
+    /// That it listens on.
+    ///
+    /// # Panics
+    /// If it does not say one in time.
+    pub fn port(&self) -> u16 {
+        let said = || {
+            let log = self.log();
+            let address = log.rsplit_once("listening address=")?.1.split_whitespace().next()?.to_owned();
+            address.rsplit_once(':')?.1.parse().ok()
+        };
+        wait_until(&format!("{} to listen", self.name), START_LIMIT, || said().is_some());
+        said().expect("it was just said")
+    }
+
     /// The body of an answer, whatever its status; none if there is no answer.
     pub fn get(&self, path: &str) -> Option<String> {
         let log = self.log();

@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-const JARS: [&str; 8] = [
+const JARS: [&str; 9] = [
     "org.apache.kafka:connect-runtime:4.3.1",
+    "org.apache.kafka:connect-file:4.3.1",
     "org.apache.kafka:connect-json:4.3.1",
     "org.apache.logging.log4j:log4j-core:2.25.1",
     "org.apache.logging.log4j:log4j-slf4j-impl:2.25.1",
@@ -35,7 +36,7 @@ rootLogger.level=warn
 rootLogger.appenderRef.console.ref=console
 ";
 
-/// A Kafka Connect worker in distributed mode, with the Iceberg sink among its connectors.
+/// A Kafka Connect worker in distributed mode, with the Iceberg sink and a sink to a file among its connectors.
 pub struct Connect {
     process: Process,
     port: u16,
@@ -63,6 +64,10 @@ impl Connect {
             connect.process.holds_port(port) && connect.request("GET", "/connectors", "").is_ok()
         });
         connect
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn pid(&self) -> u32 {

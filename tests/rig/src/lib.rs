@@ -17,7 +17,7 @@ pub use azurite::Azurite;
 pub use connect::{Connect, create_iceberg_table};
 pub use gcs::Gcs;
 pub use kafka::Kafka;
-pub use maven::maven_jars;
+pub use maven::{java, maven_jars};
 pub use process::{Process, cache_folder, free_port, wait_until};
 pub use python::python;
 pub use s3::S3;

@@ -30,6 +30,22 @@ pub fn maven_jars(name: &str, coordinates: &[&str]) -> PathBuf {
     folder
 }
 
+/// Runs a Java program of one file beside these jars, and answers what it prints.
+///
+/// # Panics
+/// If it fails, with what it printed.
+pub fn java(name: &str, coordinates: &[&str], file: &str, program: &str, args: &[&str]) -> String {
+    let jars = format!("{}/*", maven_jars(name, coordinates).display());
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let source = folder.path().join(file);
+    fs::write(&source, program).expect("a temporary folder can be written");
+    let output =
+        Command::new("java").args(["-cp", &jars]).arg(source).args(args).output().expect("a JDK 17 is installed");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{file} failed: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
 fn fetch(folder: &Path) {
     let output = Command::new("mvn")
         .args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=."])

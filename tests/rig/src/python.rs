@@ -5,8 +5,8 @@ use std::{
     process::Command,
 };
 
-/// Readers that are not ours: what they count is the truth of a test.
-const PACKAGES: [&str; 2] = ["duckdb==1.5.5", "pyarrow==26.0.1"];
+/// Readers that are not ours (what they count is the truth of a test), and clients of Kafka Connect.
+const PACKAGES: [&str; 4] = ["duckdb==1.5.5", "pyarrow==26.0.1", "kafka-connect-py==1.0.0", "kafkaconnect==1.3.1"];
 
 /// Runs a script with `args` as its `sys.argv[1:]` and answers what it prints; DuckDB and pyarrow can be imported.
 ///

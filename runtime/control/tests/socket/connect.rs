@@ -75,7 +75,7 @@ async fn what_clients_rely_on_to_the_letter_is_answered_to_the_letter() {
     assert_eq!(all["orders"]["info"]["tasks"][1], json!({ "connector": "orders", "task": 1 }));
     assert_eq!(
         all["orders"]["status"]["tasks"][0],
-        json!({ "id": 0, "state": "RUNNING", "worker_id": "127.0.0.1:8083" })
+        json!({ "id": 0, "state": "RUNNING", "worker_id": "127.0.0.1:8083", "version": "1.2.3" })
     );
     assert_eq!(all["orders"]["status"]["tasks"][1]["trace"], "bucket-missing");
     let (_, body) = answers(&running, "POST", "/connectors/orders/restart?includeTasks=true&onlyFailed=true", "").await;

@@ -132,10 +132,16 @@ impl Connectors for Double {
     async fn state(&self, name: &str) -> Result<ConnectorState, Refusal> {
         known_connector(name)?;
         let worker_id = || "127.0.0.1:8083".to_owned();
-        let task = |id, state, trace| TaskState { id, state, worker_id: worker_id(), trace };
+        let version = || "1.2.3".to_owned();
+        let task = |id, state, trace| TaskState { id, state, worker_id: worker_id(), version: version(), trace };
         Ok(ConnectorState {
             name: name.to_owned(),
-            connector: WorkerState { state: RunState::Running, worker_id: worker_id(), trace: None },
+            connector: WorkerState {
+                state: RunState::Running,
+                worker_id: worker_id(),
+                version: version(),
+                trace: None,
+            },
             tasks: vec![task(0, RunState::Running, None), task(1, RunState::Failed, Some("bucket-missing".to_owned()))],
             kind: Kind::Sink,
         })

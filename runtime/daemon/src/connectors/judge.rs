@@ -19,7 +19,8 @@ pub fn connector(worker: &Worker, name: &str, mut config: Flat) -> Result<(Flat,
     config.entry("name".to_owned()).or_insert_with(|| name.to_owned());
     let class = config.get(CLASS).filter(|class| !class.trim().is_empty());
     let class = class.ok_or_else(|| Refusal::malformed(format!("{CLASS} is missing; allowed: {}", classes())))?;
-    let plugin = Plugin::named(class, outflow_registry::sinks()).ok_or_else(|| unknown_class(class))?;
+    let plugin = Plugin::named(class, outflow_registry::sinks());
+    let plugin = plugin.ok_or_else(|| Refusal::malformed(unknown_class(class)))?;
     let judged = judged(worker, &plugin, &config);
     match &judged.connector {
         Some(connector) => Ok((config, connector.clone())),
@@ -67,11 +68,8 @@ fn classes() -> String {
 }
 
 /// Clients know this one by how it begins.
-fn unknown_class(class: &str) -> Refusal {
-    Refusal::internal(format!(
-        "Failed to find any class that implements Connector and is called {class:?}; allowed: {}",
-        classes()
-    ))
+fn unknown_class(class: &str) -> String {
+    format!("Failed to find any class that implements Connector and is called {class:?}; allowed: {}", classes())
 }
 
 pub fn plugins() -> Vec<PluginInfo> {
@@ -108,7 +106,7 @@ fn key(definition: &Definition, order: usize) -> KeyInfo {
         width: if definition.kind == DefinitionKind::Yaml { "LONG" } else { "MEDIUM" }.to_owned(),
         display_name: definition.name.clone(),
         dependents: Vec::new(),
-        order: order as i32,
+        order_in_group: order as i32,
     }
 }
 
@@ -116,7 +114,9 @@ fn key(definition: &Definition, order: usize) -> KeyInfo {
 pub fn validate(worker: &Worker, plugin: &str, config: &Flat) -> Result<Validation, Refusal> {
     let class =
         config.get(CLASS).ok_or_else(|| Refusal::malformed(format!("{CLASS} is missing in the configuration")))?;
-    let known = Plugin::named(class, outflow_registry::sinks()).ok_or_else(|| unknown_class(class))?;
+    let known = Plugin::named(class, outflow_registry::sinks());
+    // A dry run answers as Connect's does, by which clients tell it from a wrong configuration.
+    let known = known.ok_or_else(|| Refusal::internal(unknown_class(class)))?;
     if !known.goes_by(plugin) {
         return Err(Refusal::malformed(format!("the configuration is for {class:?}, and the path names {plugin:?}")));
     }

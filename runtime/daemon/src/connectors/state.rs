@@ -15,7 +15,7 @@ pub fn state(connectors: &Connectors, name: &str) -> Result<ConnectorState, Refu
         let topics = entry.map(|entry| &entry.topics).into_iter().flatten().map(|topic| topic.name.clone());
         (entry.map(Standing::of).unwrap_or_default(), topics.collect::<Vec<String>>())
     };
-    let workers = connectors.fleet.workers();
+    let (workers, version) = (connectors.fleet.workers(), env!("CARGO_PKG_VERSION").to_owned());
     let task = |id: u32| {
         let owner = workers.iter().find(|worker| worker.shards.contains(&id));
         let trace = owner.and_then(|owner| trace(owner, id, name, &topics));
@@ -26,7 +26,7 @@ pub fn state(connectors: &Connectors, name: &str) -> Result<ConnectorState, Refu
             (_, Standing::Paused | Standing::Stopped, None) => RunState::Paused,
         };
         let worker_id = owner.map_or_else(String::new, |owner| owner.worker_id.clone());
-        TaskState { id, state, worker_id, trace }
+        TaskState { id, state, worker_id, version: version.clone(), trace }
     };
     let tasks = if standing == Standing::Stopped { 0..0 } else { 0..shards };
     let state = match standing {
@@ -34,9 +34,10 @@ pub fn state(connectors: &Connectors, name: &str) -> Result<ConnectorState, Refu
         Standing::Paused => RunState::Paused,
         Standing::Stopped => RunState::Stopped,
     };
+    let worker_id = connectors.fleet.name().to_owned();
     Ok(ConnectorState {
         name: name.to_owned(),
-        connector: WorkerState { state, worker_id: connectors.fleet.name().to_owned(), trace: None },
+        connector: WorkerState { state, worker_id, version: version.clone(), trace: None },
         tasks: tasks.map(task).collect(),
         kind: Kind::Sink,
     })
