@@ -130,7 +130,8 @@ impl Daemon {
 fn tls(place: &Place) -> Answer<TlsConfig> {
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
     let config = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
-    let Some(path) = &place.ca else { return Ok(config.build()) };
+    // The system's own authorities.
+    let Some(path) = &place.ca else { return Ok(config.root_certs(RootCerts::PlatformVerifier).build()) };
     let wrong = |error: String| format!("--ca {}: {error}", path.display());
     let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let mut roots: Vec<Certificate<'static>> = Vec::new();

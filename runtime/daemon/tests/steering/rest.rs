@@ -1,11 +1,12 @@
 //! Configuration that is put over REST, beside that of files.
 
-use crate::site::{Daemon, LIMIT, Site};
+use crate::site::{Daemon, LIMIT, PROGRAM, Site};
 use outflow_rig::{
     http::{Answer, ask},
     wait_until,
 };
 use serde_json::{Value, json};
+use std::process::Command;
 
 const ALL: [&str; 2] = ["1001", "1002"];
 const CLASS: &str = "outflow.ObjectStoreSinkConnector";
@@ -279,6 +280,53 @@ fn a_wrong_configuration_is_told_key_by_key_and_nothing_of_it_is_kept() {
     let refused = asks(&daemon, "PUT", "/connectors/all/config", &config);
     assert!(refused.body.contains("Failed to find any class that implements Connector"), "{}", refused.body);
     daemon.drain();
+}
+
+#[test]
+fn over_tls_a_token_of_the_right_role_is_asked_for_and_never_shown() {
+    let site = Site::new(&ALL);
+    for (name, text) in [
+        ("certificate.pem", include_str!("tls/certificate.pem")),
+        ("key.pem", include_str!("tls/key.pem")),
+        ("ca.pem", include_str!("tls/ca.pem")),
+    ] {
+        site.write(name, text);
+    }
+    let made = Command::new(PROGRAM).arg("token").output().expect("the program starts");
+    let made = String::from_utf8_lossy(&made.stdout).into_owned();
+    let word =
+        |line: &str| made.lines().find_map(|one| one.strip_prefix(line)?.split_whitespace().next()).expect("told");
+    let (token, hash) = (word("token"), word("sha256"));
+    let rest = format!(
+        "rest: {{ listen: \"0.0.0.0:0\", advertise: \"localhost:1\", \
+         tls: {{ certificate: certificate.pem, key: key.pem }}, \
+         tokens: [ {{ name: eva, role: viewer, sha256: {hash} }} ] }}"
+    );
+    let lines: Vec<String> = Site::worker()
+        .lines()
+        .map(|line| if line.starts_with("rest:") { rest.clone() } else { line.to_owned() })
+        .collect();
+    site.write("outflow.yaml", &lines.join("\n"));
+    let daemon = site.launch(&[]);
+    wait_until("it to listen", LIMIT, || daemon.url().is_some());
+    let port = daemon.url().and_then(|url| url.rsplit_once(':').map(|(_, port)| port.to_owned())).expect("a port");
+    let ca = site.path().join("ca.pem").display().to_string();
+    let url = format!("https://localhost:{port}");
+    let asks = |args: &[&str], token: &str| {
+        let mut command = Command::new(PROGRAM);
+        command.args(args).args(["--url", &url, "--ca", &ca]).env("OUTFLOW_TOKEN", token);
+        let output = command.output().expect("the program starts");
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    };
+    wait_until("the connector to be there", LIMIT, || asks(&["connectors", "list"], token).contains("orders"));
+    let told = asks(&["connectors", "pause", "orders"], token);
+    assert!(told.contains("a viewer may not do this"), "{told}");
+    let told = asks(&["connectors", "list"], "guessed");
+    assert!(told.contains("a token is needed"), "{told}");
+    let told = Command::new(PROGRAM).args(["lag", "--url", &url]).output().expect("the program starts");
+    assert!(String::from_utf8_lossy(&told.stderr).contains("certificate"), "nobody vouches for it: {told:?}");
+    let log = daemon.drain();
+    assert!(!log.contains(token) && !log.contains("guessed"), "{log}");
 }
 
 #[test]

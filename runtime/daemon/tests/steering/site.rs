@@ -145,15 +145,20 @@ impl Site {
     }
 
     pub fn start_with(&self, args: &[&str]) -> Daemon<'_> {
-        let config = self.path().join("outflow.yaml").display().to_string();
-        let args: Vec<String> = ["run", "--config", &config].iter().chain(args).map(|arg| (*arg).to_owned()).collect();
-        let name = format!("outflow-{}", self.starts.fetch_add(1, Ordering::Relaxed));
-        let process = Process::start(&name, self.path(), PROGRAM, &args, &[("RUST_BACKTRACE", "1".to_owned())]);
-        let daemon = Daemon { site: self, process };
+        let daemon = self.launch(args);
         daemon.process.wait_ready(LIMIT, || {
             daemon.url().is_some() && daemon.json(&["lag", "--json"])["shards"].as_array().is_some_and(|s| s.len() == 2)
         });
         daemon
+    }
+
+    /// Without waiting for it.
+    pub fn launch(&self, args: &[&str]) -> Daemon<'_> {
+        let config = self.path().join("outflow.yaml").display().to_string();
+        let args: Vec<String> = ["run", "--config", &config].iter().chain(args).map(|arg| (*arg).to_owned()).collect();
+        let name = format!("outflow-{}", self.starts.fetch_add(1, Ordering::Relaxed));
+        let process = Process::start(&name, self.path(), PROGRAM, &args, &[("RUST_BACKTRACE", "1".to_owned())]);
+        Daemon { site: self, process }
     }
 }
 

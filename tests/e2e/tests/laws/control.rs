@@ -33,6 +33,12 @@ fn config(lake: &Lake, age: &str) -> Value {
     })
 }
 
+/// Of the shards that it has.
+fn generations(worker: &Daemon) -> Vec<(String, Value)> {
+    let shards = told(worker, "/v1/status")["shards"].as_object().cloned().unwrap_or_default();
+    shards.into_iter().map(|(shard, one)| (shard, one["generation"].clone())).collect()
+}
+
 /// Waits until a worker's answer says that these, and no others, have all shards between them.
 fn wait_whole(asked: &Daemon, workers: &[&Daemon]) {
     let mut wanted: Vec<String> = workers.iter().map(|worker| format!("127.0.0.1:{}", worker.port())).collect();
@@ -70,21 +76,14 @@ fn any_of_three_workers_answers_for_all_and_changes_all_and_kills_lose_and_doubl
     }
 
     // What is changed through one of them is there for all, without a rebalance.
-    let shards = |worker: &Daemon| told(worker, "/v1/status")["shards"].clone();
-    let before = [&one, &two, &three].map(shards);
+    let before = [&one, &two, &three].map(generations);
     let changed = Instant::now();
     assert_eq!(asks(&three, "PUT", "/connectors/events/config", &config(&lake, "500ms")).status, 200);
     wait_until("the change everywhere", APPLIED_MAX, || {
         [&one, &two, &three].iter().all(|worker| told(worker, "/connectors/events/config")["flush.age"] == "500ms")
     });
     let took = changed.elapsed();
-    let generations = |all: [Value; 3]| {
-        all.map(|shards| {
-            let shards = shards.as_object().cloned().unwrap_or_default();
-            shards.into_iter().map(|(shard, one)| (shard, one["generation"].clone())).collect::<Vec<_>>()
-        })
-    };
-    assert_eq!(generations(before), generations([&one, &two, &three].map(shards)), "nobody had to own anything again");
+    assert_eq!(before, [&one, &two, &three].map(generations), "nobody had to own anything again");
 
     // Paused through one, resumed through another, while one is killed and another leaves.
     assert_eq!(asks(&two, "PUT", "/connectors/events/pause", &Value::Null).status, 202);
