@@ -86,7 +86,11 @@ fn fit(worker: &Worker, connectors: &BTreeMap<&str, &ConnectorConfig>, delivery:
         problems.push(problem.hint("raise `memory` in the worker's file, or flush earlier"));
     }
     if let Start::Offsets(offsets) = &delivery.start {
-        let unread = offsets.iter().find(|start| !connector.topics.iter().any(|topic| **topic == *start.topic));
+        let is_read = |name: &str| {
+            let pattern = connector.topics_pattern.as_ref();
+            connector.topics.iter().any(|topic| topic == name) || pattern.is_some_and(|pattern| pattern.is_match(name))
+        };
+        let unread = offsets.iter().find(|start| !is_read(&start.topic));
         problems.extend(unread.map(|start| {
             let problem = Problem::new(format!("`start.offset` names topic `{}`", start.topic));
             problem.allowed(format!("the topics of connector `{name}`: {}", connector.topics.join(", ")))

@@ -57,7 +57,6 @@ pub fn translated(flat: &BTreeMap<String, String>, plugin: &Plugin) -> (Own, Vec
             "errors.tolerance" => tolerance(text, flat, &mut say),
             "value.converter" => converter(text),
             "transforms" | "predicates" => some(text, "records are shaped by `model` here; transformations do not run"),
-            "topics.regex" => some(text, "a pattern of topics is not supported in this version: name them in `topics`"),
             key if NO_SCHEMAS.contains(&key) => (text.trim() != "false").then(|| {
                 Problem::new(format!("`{key}` can't be `{text}`"))
                     .allowed("false")

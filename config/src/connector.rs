@@ -9,16 +9,20 @@ use crate::{
     routing::{Routing, routing},
     section::Section,
     sink::{SinkConfig, sink},
-    yaml::{self, Node},
+    yaml::{self, Node, Tree},
 };
 use outflow_api::{Model, SinkDescriptor};
+use regex::{Regex, RegexBuilder};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What is read, how it is shaped, and where it goes.
 #[derive(Clone, Debug)]
 pub struct ConnectorConfig {
     pub name: String,
+    /// Empty where a pattern says which.
     pub topics: Vec<String>,
+    /// Of whole names.
+    pub topics_pattern: Option<Regex>,
     pub format: Format,
     pub model: Model,
     pub flush: Flush,
@@ -66,6 +70,7 @@ pub fn check(report: &Report<'_>, node: &Node, sinks: &[&SinkDescriptor]) -> Opt
     };
     let model = model(&section);
     let flush = flush_change(&section).over(&Flush::default());
+    let (topics, topics_pattern) = topics.unzip();
     let dead_letters = dead_letters(&section, topics.as_deref().unwrap_or_default());
     let routing = routing(&section);
     let sink = if section.get("sink").is_some() { sink(&section, sinks) } else { None };
@@ -76,6 +81,7 @@ pub fn check(report: &Report<'_>, node: &Node, sinks: &[&SinkDescriptor]) -> Opt
         flat: flat.into(),
         name: name?,
         topics: topics?,
+        topics_pattern: topics_pattern?,
         format: format?,
         model: model?,
         flush,
@@ -85,8 +91,23 @@ pub fn check(report: &Report<'_>, node: &Node, sinks: &[&SinkDescriptor]) -> Opt
     })
 }
 
-fn topics(section: &Section<'_>) -> Option<Vec<String>> {
+fn topics(section: &Section<'_>) -> Option<(Vec<String>, Option<Regex>)> {
     let node = section.require("topics", "say what is read: `topics: [ commerce.orders ]`")?;
+    if matches!(node.tree, Tree::Map(_)) {
+        let pattern = section.section("topics", &["regex"])?;
+        let node = pattern.require("regex", "give a pattern of whole names: `topics: { regex: \"commerce[.].*\" }`")?;
+        let text = pattern.text("regex", names::not_empty)?;
+        let compiled = RegexBuilder::new(&format!("^(?:{text})$")).size_limit(limits::PATTERN_BYTES_MAX).build();
+        return match compiled {
+            Ok(compiled) => Some((Vec::new(), Some(compiled))),
+            Err(error) => {
+                let problem = Problem::new(format!("`topics.regex` can't be `{text}`: {error}"));
+                let allowed = "a regular expression without look-around and back-references";
+                section.report.note(node.at, problem.allowed(allowed));
+                None
+            }
+        };
+    }
     let topics = section.texts("topics", names::topic)?;
     if topics.is_empty() || topics.len() > limits::TOPICS_MAX {
         let problem = Problem::new(format!("`topics` has {} names", topics.len()));
@@ -97,7 +118,7 @@ fn topics(section: &Section<'_>) -> Option<Vec<String>> {
             section.report.note(*at, Problem::new(format!("topic `{topic}` is there twice")).hint("keep one of them"));
         }
     }
-    Some(topics.into_iter().map(|(_, topic)| topic).collect())
+    Some((topics.into_iter().map(|(_, topic)| topic).collect(), None))
 }
 
 fn dead_letters(connector: &Section<'_>, topics: &[String]) -> Option<DeadLetters> {

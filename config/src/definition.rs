@@ -91,57 +91,38 @@ fn camel(kind: &str) -> String {
     words.collect()
 }
 
-fn common(plugin: &Plugin) -> Vec<Definition> {
+/// Keys of every connector: name, kind, default (or `required`), group, meaning.
+const COMMON: [(&str, DefinitionKind, &str, &str, &str); 24] = {
     use DefinitionKind::{Class, Flag, List, Number, Text, Yaml};
-    let all = [
+    [
         ("name", Text, "required", "Common", "the connector's name: at most 100 of a-z A-Z 0-9 . _ -"),
         ("connector.class", Class, "required", "Common", "what kind of connector this is"),
         ("tasks.max", Number, "1", "Common", "kept and shown; the tasks are the installation's shards"),
         ("key.converter", Class, "", "Common", "of keys; they are read as they are"),
         ("value.converter", Class, "", "Common", "JSON, or left out: `format` says it"),
         ("topics", List, "", "Common", "what is read: 1 to 100 topics behind commas"),
-        (
-            "errors.tolerance",
-            Text,
-            "",
-            "Errors",
-            "none: a bad record parks its lane; all: bad records are dead letters",
-        ),
+        ("topics.regex", Text, "", "Common", "or a pattern of whole names; new ones are found soon"),
+        ("errors.tolerance", Text, "", "Errors", "none: a bad record parks its lane; all: it is a dead letter"),
         ("errors.deadletterqueue.topic.name", Text, "", "Errors", "the same as dead_letters.topic"),
         ("format", Text, "json", "Records", "of the records' values: json"),
         ("merchant.key", Flag, "", "Merchants", "true: a record's key says whose it is"),
         ("merchant.header", Text, "", "Merchants", "the header that says whose a record is"),
-        (
-            "merchant.path",
-            Text,
-            "",
-            "Merchants",
-            "the field that says whose a record is: store_id, or [extra, \"old.id\"]",
-        ),
-        (
-            "unknown_merchants",
-            Text,
-            "drop",
-            "Merchants",
-            "of merchants that nobody configured: drop, dead_letter, default",
-        ),
+        ("merchant.path", Text, "", "Merchants", "the field that says whose a record is: store_id"),
+        ("unknown_merchants", Text, "drop", "Merchants", "of others: drop, dead_letter, default"),
         ("model.columns", Yaml, "required", "Model", "[{name: order_id, type: BIGINT, path: id, required: true}, …]"),
         ("model.unknown", Text, "ignore", "Model", "fields that no column names: ignore, keep, reject"),
         ("model.lineage", Flag, "true", "Model", "adds _topic, _partition, _offset, _timestamp"),
         ("flush.rows", Number, "100000", "Flush", "a batch is sealed at whichever limit comes first"),
         ("flush.bytes", Text, "64MiB", "Flush", "of raw records: 1KiB to 4GiB, at most half of the worker's memory"),
         ("flush.age", Text, "60s", "Flush", "100ms to 1d"),
-        (
-            "dead_letters.topic",
-            Text,
-            "",
-            "Errors",
-            "for records that do not fit; without it the first one parks its lane",
-        ),
+        ("dead_letters.topic", Text, "", "Errors", "for records that do not fit; else the first parks its lane"),
         ("dead_letters.partitions", Number, "", "Errors", "where the topic is created: as many as shards"),
         ("dead_letters.percent_max", Number, "10", "Errors", "more of a batch than this parks its lane"),
         ("sink.type", Text, "", "Sink", "the kind of the sink; connector.class says it"),
-    ];
+    ]
+};
+
+fn common(plugin: &Plugin) -> Vec<Definition> {
     const { assert!(limits::DEAD_LETTER_PERCENT_DEFAULT == 10 && limits::FLUSH_ROWS_DEFAULT == 100_000) };
     let definition =
         |(name, kind, default, group, meaning): (&str, DefinitionKind, &str, &'static str, &str)| Definition {
@@ -152,7 +133,7 @@ fn common(plugin: &Plugin) -> Vec<Definition> {
             group,
             meaning: meaning.to_owned(),
         };
-    let mut all: Vec<Definition> = all.into_iter().map(definition).collect();
+    let mut all: Vec<Definition> = COMMON.into_iter().map(definition).collect();
     if let (Some(kind), Some(own)) = (plugin.sink, all.last_mut()) {
         own.default = Some(kind.to_owned());
     }

@@ -85,6 +85,8 @@ pub const FLUSH_AGE_DEFAULT: Duration = Duration::from_secs(60);
 
 /// A reader holds a buffer for each partition of each topic.
 pub const TOPICS_MAX: usize = 100;
+/// Of a compiled pattern of topics.
+pub const PATTERN_BYTES_MAX: usize = MIB as usize;
 /// Kafka's own.
 pub const TOPIC_NAME_MAX: usize = 249;
 /// Names stand in keys, metrics and transactional ids.

@@ -47,6 +47,25 @@ fn a_flat_configuration_says_what_a_file_would_say() {
 }
 
 #[test]
+fn topics_are_named_or_are_those_of_a_pattern_of_whole_names() {
+    let of = |pattern: &str| {
+        let mut flat = flat(&[("topics.regex", pattern)]);
+        flat.remove("topics");
+        let plugin = Plugin::named(LAKE_CLASS, &[&LAKE]).expect("a class that there is");
+        judge(&flat, &plugin, &[&LAKE], &Vault)
+    };
+    let connector = of("commerce[.](orders|carts)").connector.expect("it is right");
+    let pattern = connector.topics_pattern.expect("it was given");
+    let read = |name: &str| pattern.is_match(name);
+    assert!(read("commerce.orders") && !read("commerce.orders.dead") && !read("xcommerce.carts"));
+    assert_eq!(connector.topics, [""; 0]);
+    for wrong in ["commerce(", "(?=a)b", ""] {
+        assert_eq!(of(wrong).wrong.first().map(|(key, _)| key.as_str()), Some("topics.regex"), "{wrong}");
+    }
+    assert_eq!(wrong(&[("topics.regex", "commerce.*")]).len(), 1, "both say what is read");
+}
+
+#[test]
 fn merchants_have_a_class_of_their_own() {
     let mut more =
         vec![("connector.class", "MerchantsSink"), ("merchant.header", "store"), ("unknown_merchants", "default")];
@@ -82,7 +101,6 @@ fn connects_own_keys_keep_their_meaning() {
         ("consumer.override.auto.offset.reset", "latest"),
         ("consumer.override.group.id", "mine"),
         ("transforms", "mask"),
-        ("topics.regex", "orders.*"),
         ("connector", "orders"),
     ] {
         assert_eq!(wrong(&[refused]), [refused.0], "{refused:?}");

@@ -6,6 +6,9 @@ pub trait Cluster: Send + Sync {
     /// Each name's topic; a missing one is a fault that names it.
     fn topics(&self, names: &[String]) -> Result<Vec<TopicInfo>, Fault>;
 
+    /// All that hold people's records: our own and those of the cluster itself are left out.
+    fn topic_names(&self) -> Result<Vec<String>, Fault>;
+
     /// How long each of these topics keeps its records; those of which we may not know it are left out.
     fn retention(&self, names: &[String]) -> Result<BTreeMap<String, Retention>, Fault> {
         Ok(names.iter().map(|name| (name.clone(), Retention::default())).collect())

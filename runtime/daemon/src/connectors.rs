@@ -90,6 +90,27 @@ impl Connectors {
         own.map(|lane| lane.lane).filter(|lane| !catalogue.is_gone(*lane)).collect()
     }
 
+    /// Topics that fit a pattern of what was put come and go.
+    pub async fn look_for_topics(&self) -> Result<(), Refusal> {
+        let configuration = self.configuration()?;
+        let documents: Vec<(u64, Flat)> = {
+            let catalogue = configuration.catalogue();
+            let all = catalogue.documents("connector/").filter(|(_, text)| text.contains("topics.regex"));
+            let all = all.filter_map(|(name, text)| Some((catalogue.document(name)?.0.0, read(text).ok()?)));
+            all.collect()
+        };
+        for (revision, flat) in documents.into_iter().filter(|(_, flat)| flat.contains_key("topics.regex")) {
+            let name = flat.get("name").cloned().unwrap_or_default();
+            let (flat, connector) = judge::connector(&self.files.config().worker, &name, flat)?;
+            let expected = wants(Expected::Revision(revision));
+            let plan = plan(&connector, &flat, expected, Standing::Running, BTreeMap::new());
+            if let Published::At(revision) = self.steering.publish(plan).await? {
+                tracing::info!(connector = name, revision = revision.0, "other topics fit its pattern now");
+            }
+        }
+        Ok(())
+    }
+
     async fn order(&self, orders: Vec<Order>) -> Result<(), Refusal> {
         if !orders.is_empty() {
             self.steering.order(new_id()?, orders).await?;
@@ -257,8 +278,7 @@ fn plan(
         expected,
         ..Wanted::default()
     };
-    let (topics, dead_letters) = topics_of([connector]);
-    Plan { wanted, topics, dead_letters, starts, ..Plan::default() }
+    Plan { wanted, starts, ..topics_of([connector]) }
 }
 
 pub fn wants(expected: Expected) -> Wants {

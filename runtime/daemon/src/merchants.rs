@@ -18,7 +18,8 @@ use listing::Stretch;
 use outflow_api::{Cluster, LaneId};
 use outflow_catalogue::Order;
 use outflow_control::{
-    Accepted, Act, Begin, Content, Detail, Expected, Page, Placed, Refusal, Request, Step, Undelivered, Until, Wanted,
+    Accepted, Act, Begin, Content, Detail, Expected, Page, Placed, Refusal, Request, State, Step, Undelivered, Until,
+    Wanted,
 };
 use outflow_driver::{Configuration, LaneState, Status, Steering};
 use span::Span;
@@ -61,6 +62,13 @@ impl Merchants {
 
     async fn own_page(&self, wanted: Wanted) -> Result<Page, Refusal> {
         let configuration = self.steering.configuration()?;
+        if matches!(wanted.state, Some(State::Parked | State::Paused)) {
+            // Rare, so the shards say who they are.
+            let states = self.steering.parked_lanes();
+            let standings = in_time(states).await?;
+            let page = listing::among(&configuration.catalogue(), &standings, &wanted)?;
+            return Ok(Page { shards: self.shards(), ..page });
+        }
         // A page asks for no more lanes than it needs; for what is rare it looks on, in ever longer stretches.
         let (mut page, mut rest, mut lanes_max) = (Page::default(), wanted, 0);
         loop {

@@ -6,7 +6,7 @@ use outflow_catalogue::{
 use outflow_config::{
     ConnectorConfig, Delivery, Flush, Loaded, MerchantConfig, Start, UnknownMerchants, pinned_place, pinned_shape,
 };
-use outflow_driver::{From, Plan};
+use outflow_driver::{From, Plan, TopicPattern};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -35,18 +35,24 @@ pub fn plan(loaded: &Loaded, forced: bool) -> Plan {
             wanted.lanes.push(lane(merchant, delivery, flush));
         }
     }
-    let (topics, dead_letters) = topics_of(&config.connectors);
-    Plan { wanted, topics, dead_letters, forced, starts }
+    Plan { wanted, forced, starts, ..topics_of(&config.connectors) }
 }
 
-/// By connector; and the topics of dead letters, with their partitions if they were asked for.
-pub fn topics_of<'c>(connectors: impl IntoIterator<Item = &'c ConnectorConfig> + Clone) -> Topics {
-    let topics = connectors.clone().into_iter().map(|connector| (connector.name.clone(), connector.topics.clone()));
-    let dead_letters = connectors.into_iter().filter_map(|connector| connector.dead_letters.as_ref());
-    (topics.collect(), dead_letters.map(|dead| (dead.topic.clone(), dead.partitions)).collect())
+/// A plan that says what is read, and where dead letters go.
+pub fn topics_of<'c>(connectors: impl IntoIterator<Item = &'c ConnectorConfig>) -> Plan {
+    let mut plan = Plan::default();
+    for connector in connectors {
+        let name = || connector.name.clone();
+        match connector.topics_pattern.clone() {
+            None => drop(plan.topics.insert(name(), connector.topics.clone())),
+            Some(pattern) => {
+                plan.patterns.insert(name(), TopicPattern::new(move |name| pattern.is_match(name)));
+            }
+        }
+        plan.dead_letters.extend(connector.dead_letters.iter().map(|dead| (dead.topic.clone(), dead.partitions)));
+    }
+    plan
 }
-
-type Topics = (BTreeMap<String, Vec<String>>, Vec<(String, Option<u32>)>);
 
 pub fn entry(connector: &ConnectorConfig) -> ConnectorEntry {
     let dead_letters = connector.dead_letters.as_ref();

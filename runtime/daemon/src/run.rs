@@ -24,6 +24,7 @@ use tokio::{
 };
 
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+const TOPICS_EVERY: Duration = Duration::from_secs(15);
 
 /// `publish_again`: also files that were published before and others since.
 pub fn run(path: &Path, publish_again: bool) -> Result<(), Box<dyn Error>> {
@@ -82,6 +83,17 @@ fn place(rest: &Rest) -> Result<Place, Box<dyn Error>> {
     Ok(Place { url: scheme.to_owned(), token, ca: rest.peers.ca.clone(), json: true })
 }
 
+/// Of connectors that were put over REST; files are looked at by the worker.
+async fn look_for_topics(connectors: Arc<Connectors>) {
+    let mut tick = tokio::time::interval(TOPICS_EVERY);
+    loop {
+        tick.tick().await;
+        if let Err(refusal) = connectors.look_for_topics().await {
+            tracing::debug!(why = refusal.message(), "topics were not looked for");
+        }
+    }
+}
+
 /// The daemon itself, until it is told to stop.
 pub async fn work(
     files: Files,
@@ -96,20 +108,16 @@ pub async fn work(
     let worker = &config.worker;
     let board = Board::default();
     let fleet = Fleet::start(name(&files, &control), board.clone(), place(&worker.rest)?, Arc::clone(&cluster));
-    let connectors = Connectors {
+    let connectors = Arc::new(Connectors {
         steering: steering.clone(),
         cluster: Arc::clone(&cluster),
         files: files.clone(),
         fleet: fleet.clone(),
-    };
+    });
+    let matching = tokio::spawn(look_for_topics(Arc::clone(&connectors)));
     let merchants =
         Merchants::new(steering.clone(), status.clone(), Arc::clone(&cluster), files.clone(), fleet.clone());
-    let asked = Asked {
-        steering: Arc::new(merchants),
-        group: Arc::new(fleet),
-        connectors: Arc::new(connectors),
-        loggers: Arc::new(levels),
-    };
+    let asked = Asked { steering: Arc::new(merchants), group: Arc::new(fleet), connectors, loggers: Arc::new(levels) };
     let shown = health::Shown { board, status: status.clone(), steering: steering.clone() };
     let listener = health::start(control, shown, asked, Arc::clone(&cluster), stop.clone());
     let mut engine = Settings::new(Default::default());
@@ -127,5 +135,6 @@ pub async fn work(
     let worker = Worker { cluster, opener, field: opener::field, plans, settings, status, steering };
     let result = worker.run(stop).await;
     listener.abort();
+    matching.abort();
     Ok(result?)
 }

@@ -98,7 +98,12 @@ pub(crate) async fn publish_plan(
     let cluster = Arc::clone(cluster);
     let begin = plan.starts.keys().filter_map(|at| Some((*at, plan.wanted.lanes.get(*at)?)));
     let new = if plan.starts.is_empty() { BTreeSet::new() } else { configuration.catalogue().new_among(begin) };
-    let wanted = blocking(move || plan.resolve(cluster.as_ref(), &new)).await?;
+    let dead_letters = {
+        let catalogue = configuration.catalogue();
+        let entries = catalogue.connector_names().filter_map(|name| catalogue.connector(name));
+        entries.filter_map(|entry| entry.dead_letters.clone()).collect()
+    };
+    let wanted = blocking(move || plan.resolve(cluster.as_ref(), &new, &dead_letters)).await?;
     configuration.publish(Wanted { follows, ..wanted }, forced).await
 }
 

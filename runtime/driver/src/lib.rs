@@ -84,7 +84,7 @@ pub use configuration::{Configuration, Published, Standing};
 pub use lanes::{OpenLane, Opener};
 pub use memory::Budget;
 pub use nowhere::Nowhere;
-pub use plan::{From, Plan};
+pub use plan::{From, Plan, TopicPattern};
 pub use route::Field;
 pub use shard::{LaneState, Repaired, Replacement, Undelivered, oldest, oldest_known};
 pub use status::{

@@ -50,7 +50,7 @@ pub use ages::{Undelivered, oldest, oldest_known};
 pub use repairing::Repaired;
 pub use replacing::Replacement;
 pub use view::LaneState;
-pub(crate) use view::Look;
+pub(crate) use view::{Look, Which};
 
 const TICK: Duration = Duration::from_millis(25);
 const STATUS_EVERY: Duration = Duration::from_millis(500);

@@ -2,7 +2,7 @@ use crate::{
     Plan,
     configuration::{Configuration, Published, Standing},
     entrance::{blocking, publish_plan},
-    shard::{LaneState, Look},
+    shard::{LaneState, Look, Which},
 };
 use outflow_api::{Cluster, Fault, LaneId, Revision};
 use outflow_catalogue::{CommandEntry, Order};
@@ -49,18 +49,23 @@ impl Steering {
 
     /// Lanes of this worker's shards about which there is something to say.
     pub async fn lanes(&self) -> Result<Vec<LaneState>, Fault> {
-        self.look(None).await
+        self.look(Which::All).await
     }
 
     /// The same of these lanes alone: cheap, however many there are.
     pub async fn lanes_of(&self, lanes: Vec<LaneId>) -> Result<Vec<LaneState>, Fault> {
-        self.look(Some(lanes.into())).await
+        self.look(Which::These(lanes.into())).await
     }
 
-    async fn look(&self, lanes: Option<Arc<[LaneId]>>) -> Result<Vec<LaneState>, Fault> {
+    /// The same of those that are parked, or held by a person: cheap, however many others there are.
+    pub async fn parked_lanes(&self) -> Result<Vec<LaneState>, Fault> {
+        self.look(Which::Parked).await
+    }
+
+    async fn look(&self, which: Which) -> Result<Vec<LaneState>, Fault> {
         let wheel = self.wheel()?;
         let (answer, states) = oneshot::channel();
-        let _ = wheel.looks.send(Look { lanes, answer });
+        let _ = wheel.looks.send(Look { which, answer });
         states.await.map_err(|_| Fault::retry("stopping", "the worker is stopping"))
     }
 
@@ -74,7 +79,8 @@ impl Steering {
         let Wheel { cluster, configuration, .. } = self.wheel()?;
         let names: Vec<String> = {
             let catalogue = configuration.catalogue();
-            plan.topics.keys().filter(|name| catalogue.connector(name).is_none()).cloned().collect()
+            let names = plan.topics.keys().chain(plan.patterns.keys());
+            names.filter(|name| catalogue.connector(name).is_none()).cloned().collect()
         };
         let (asked, dead_letters) = (Arc::clone(&cluster), plan.dead_letters.clone());
         blocking(move || {

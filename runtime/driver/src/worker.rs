@@ -120,6 +120,7 @@ impl Worker {
         };
         let office = Office {
             plans: self.plans.clone(),
+            is_outdated: in_force.is_none(),
             in_force,
             worker: self,
             shared,
@@ -164,6 +165,8 @@ struct Office {
     surveys: Surveys,
     /// What the files ask for could not be published, and is tried again.
     is_unpublished: bool,
+    /// Others have published newer files.
+    is_outdated: bool,
     /// The logs of all partitions, as last seen.
     known: BTreeMap<TopicPartition, OffsetRange>,
     assigned: BTreeSet<Shard>,
@@ -206,7 +209,7 @@ impl Office {
                 Some(look) = looks.recv() => self.look(look),
                 _ = topics.tick() => {
                     self.survey();
-                    if self.is_unpublished {
+                    if self.is_unpublished || self.looks_for_topics() {
                         self.publish();
                     }
                 }
@@ -215,6 +218,11 @@ impl Office {
                 _ = stop.wait_for(|stop| *stop) => return self.drain().await,
             }
         }
+    }
+
+    /// Topics that fit a pattern come and go; files that are outdated have nothing to say of it.
+    fn looks_for_topics(&self) -> bool {
+        !self.is_outdated && !self.plans.borrow().patterns.is_empty()
     }
 
     /// Looks at the topics of everything that is published; what was found comes as news.
@@ -282,6 +290,7 @@ impl Office {
         self.is_unpublished = published.is_err();
         match published {
             Ok(in_force) => {
+                self.is_outdated = in_force.is_none();
                 self.in_force = in_force.or(self.in_force.take());
                 self.shared.status.trouble(None);
             }
@@ -292,10 +301,10 @@ impl Office {
         }
     }
 
-    fn look(&self, Look { lanes, answer }: Look) {
+    fn look(&self, Look { which, answer }: Look) {
         let asked = self.running.values().map(|sender| {
             let (answer, states) = oneshot::channel();
-            let _ = sender.send(Mail::Look(Look { lanes: lanes.clone(), answer }));
+            let _ = sender.send(Mail::Look(Look { which: which.clone(), answer }));
             states
         });
         let asked: Vec<_> = asked.collect();

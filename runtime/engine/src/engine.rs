@@ -198,6 +198,11 @@ impl Engine {
         self.lanes.iter().map(|(id, lane)| (id, self.view(lane)))
     }
 
+    /// Cheap, however many lanes there are.
+    pub fn parked_lanes(&self) -> impl Iterator<Item = LaneId> {
+        self.lanes.iter().filter(|(_, lane)| lane.record.parked.is_some()).map(|(id, _)| id)
+    }
+
     pub fn lane_view(&self, id: LaneId) -> Option<LaneView> {
         self.lanes.get(id).map(|lane| self.view(lane))
     }

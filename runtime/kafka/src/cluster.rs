@@ -38,6 +38,13 @@ impl Cluster for KafkaCluster {
         self.topics.infos(names)
     }
 
+    fn topic_names(&self) -> Result<Vec<String>, Fault> {
+        let settings = &self.settings;
+        let own = [&settings.journal_topic, &settings.ledger_topic, &settings.config_topic];
+        let names = self.topics.names()?.into_iter();
+        Ok(names.filter(|name| !name.starts_with("__") && !own.contains(&name)).collect())
+    }
+
     fn retention(&self, names: &[String]) -> Result<BTreeMap<String, Retention>, Fault> {
         retention::retention(&self.settings, &self.topics, names)
     }

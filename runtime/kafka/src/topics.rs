@@ -72,6 +72,13 @@ impl Topics {
         &self.log
     }
 
+    /// All that we may see.
+    pub(crate) fn names(&self) -> Result<Vec<String>, Fault> {
+        let metadata = self.client.client().fetch_metadata(None, LIMIT);
+        let metadata = metadata.map_err(|error| fault::of_error(error, "listing topics", self.log()))?;
+        Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+
     /// Of each name, in their order.
     pub(crate) fn describe(
         &self,

@@ -151,6 +151,10 @@ impl Shared {
 }
 
 impl Cluster for LocalCluster {
+    fn topic_names(&self) -> Result<Vec<String>, Fault> {
+        topic::names(&self.shared.root)
+    }
+
     fn topics(&self, names: &[String]) -> Result<Vec<TopicInfo>, Fault> {
         let info = |name: &String| topic::read_info(&self.shared.root, name)?.ok_or_else(|| topic::missing(name));
         names.iter().map(info).collect()

@@ -1,5 +1,6 @@
 //! What a table of throughputs does not tell: starts, restarts, freshness, catching up, and what idle merchants cost.
 
+mod answers;
 mod catch_up;
 mod crowd;
 mod freshness;
@@ -25,6 +26,8 @@ pub enum Scenario {
     Restart,
     /// What merchants cost who get nothing
     Idle,
+    /// How soon a worker answers over HTTP, with fifty thousand merchants and a thousand dead destinations
+    Answers,
 }
 
 /// How much of everything; 0 where a scenario has no use for it.
@@ -58,6 +61,7 @@ impl Scenario {
             Scenario::CatchUp => catch_up::size(quick),
             Scenario::Restart => restart::size(quick),
             Scenario::Idle => idle::size(quick),
+            Scenario::Answers => answers::size(quick),
         }
     }
 
@@ -71,6 +75,7 @@ impl Scenario {
             Scenario::CatchUp => catch_up::run(size),
             Scenario::Restart => restart::run(size),
             Scenario::Idle => idle::run(size),
+            Scenario::Answers => answers::run(size),
         }
     }
 }

@@ -68,8 +68,13 @@ impl Worker {
     }
 
     /// None while it does not answer.
+    pub fn text(&self, path: &str) -> Option<String> {
+        http::request(self.port, "GET", path, "").ok()
+    }
+
+    /// As above.
     pub fn get(&self, path: &str) -> Option<Value> {
-        serde_json::from_str(&http::request(self.port, "GET", path, "").ok()?).ok()
+        serde_json::from_str(&self.text(path)?).ok()
     }
 
     /// # Panics

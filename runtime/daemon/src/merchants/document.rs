@@ -51,7 +51,7 @@ impl Merchants {
             let merchant =
                 merchant_document(&document(id), &content, &config.worker, &connectors, sinks, &SystemEnvironment);
             let merchant = merchant.map_err(|problems| Refusal::malformed(problems.to_string()))?;
-            (plan(&merchant, &connectors, &content, expected), known.is_none())
+            (plan(&catalogue, &merchant, &connectors, &content, expected), known.is_none())
         };
         published(self.steering.publish(plan).await.map_err(wrong)?, id, expected)?;
         tracing::info!(merchant = id, is_new, "configured over REST");
@@ -179,7 +179,13 @@ impl Environment for Blank {
     }
 }
 
-fn plan(merchant: &Arc<MerchantConfig>, connectors: &[ConnectorConfig], content: &Value, expected: Expected) -> Plan {
+fn plan(
+    catalogue: &Catalogue,
+    merchant: &Arc<MerchantConfig>,
+    connectors: &[ConnectorConfig],
+    content: &Value,
+    expected: Expected,
+) -> Plan {
     let name = document(&merchant.id);
     let (mut lanes, mut starts, mut topics) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     for delivery in &merchant.deliver {
@@ -188,7 +194,9 @@ fn plan(merchant: &Arc<MerchantConfig>, connectors: &[ConnectorConfig], content:
         };
         if let Some(from) = from(&delivery.start) {
             starts.insert(lanes.len(), from);
-            topics.insert(connector.name.clone(), connector.topics.clone());
+            let entry = catalogue.connector(&connector.name);
+            let names = entry.map(|entry| &entry.topics).into_iter().flatten().map(|topic| topic.name.clone());
+            topics.insert(connector.name.clone(), names.collect());
         }
         let mut lane = lane(merchant, delivery, &connector.flush);
         lane.source = Origin::source(&name);

@@ -5,7 +5,7 @@ use crate::{
 use outflow_api::LaneId;
 use outflow_catalogue::{Catalogue, LaneEntry};
 use outflow_control::{Alarm, Delivery, Merchant, OwedPartition, Page, Refusal, State, Wanted};
-use std::ops::Bound;
+use std::{collections::BTreeSet, ops::Bound};
 
 /// The next merchants behind `after`, in the order of their ids.
 pub struct Stretch {
@@ -50,7 +50,32 @@ pub fn stretch(catalogue: &Catalogue, wanted: &Wanted, lanes_max: usize) -> Resu
 /// Adds those of a stretch that are as wanted; says so if one more was found than the page has room for. Under the
 /// catalogue's lock: what the page does not show is looked at and not copied.
 pub fn add(page: &mut Page, catalogue: &Catalogue, standings: &Standings, wanted: &Wanted, last: Option<&str>) {
-    for (id, lanes) in merchants(catalogue, wanted).take_while(|(id, _)| last.is_none_or(|last| *id <= last)) {
+    let stretch = merchants(catalogue, wanted).take_while(|(id, _)| last.is_none_or(|last| *id <= last));
+    fill(page, catalogue, standings, wanted, stretch);
+}
+
+/// A page of those merchants alone of whose lanes there is a standing.
+pub fn among(catalogue: &Catalogue, standings: &Standings, wanted: &Wanted) -> Result<Page, Refusal> {
+    if let Some(connector) = &wanted.connector {
+        target::known_connector(catalogue, connector)?;
+    }
+    let lanes = standings.lanes().filter_map(|lane| catalogue.lane(LaneId(lane)));
+    let known: BTreeSet<&str> = lanes.filter_map(|entry| entry.merchant.as_deref()).collect();
+    let (from, prefix) = (first(wanted), wanted.prefix.as_deref().unwrap_or_default());
+    let known = known.range::<str, _>((from, Bound::Unbounded)).take_while(|id| id.starts_with(prefix));
+    let mut page = Page::default();
+    fill(&mut page, catalogue, standings, wanted, known.map(|id| (*id, catalogue.merchant(id))));
+    Ok(page)
+}
+
+fn fill<'a>(
+    page: &mut Page,
+    catalogue: &Catalogue,
+    standings: &Standings,
+    wanted: &Wanted,
+    merchants: impl Iterator<Item = (&'a str, &'a [LaneId])>,
+) {
+    for (id, lanes) in merchants {
         let shown = lanes.iter().filter(|lane| is_shown(catalogue, standings, **lane, wanted));
         let deliveries: Vec<Delivery> = shown.filter_map(|lane| delivery(catalogue, standings, *lane)).collect();
         if deliveries.is_empty() {
@@ -66,11 +91,16 @@ pub fn add(page: &mut Page, catalogue: &Catalogue, standings: &Standings, wanted
 
 fn merchants<'a>(catalogue: &'a Catalogue, wanted: &'a Wanted) -> impl Iterator<Item = (&'a str, &'a [LaneId])> {
     let prefix = wanted.prefix.as_deref().unwrap_or_default();
-    let from = match wanted.after.as_deref() {
+    catalogue.merchants(first(wanted)).take_while(move |(id, _)| id.starts_with(prefix))
+}
+
+/// Where the page begins.
+fn first(wanted: &Wanted) -> Bound<&str> {
+    let prefix = wanted.prefix.as_deref().unwrap_or_default();
+    match wanted.after.as_deref() {
         Some(after) if after >= prefix => Bound::Excluded(after),
         _ => Bound::Included(prefix),
-    };
-    catalogue.merchants(from).take_while(move |(id, _)| id.starts_with(prefix))
+    }
 }
 
 fn may_be_shown(catalogue: &Catalogue, lane: LaneId, wanted: &Wanted) -> bool {
@@ -168,6 +198,7 @@ mod tests {
     use outflow_catalogue::{
         ConnectorEntry, Draft, FlushEntry, MerchantKey, Start, Unknown, WantedConnector, WantedLane, draft,
     };
+    use outflow_driver::LaneState;
     use std::collections::BTreeMap;
 
     const FLUSH: FlushEntry = FlushEntry { rows: 1, bytes: 1, age_ms: 1 };
@@ -237,5 +268,42 @@ mod tests {
         let shown: Vec<String> = page.merchants.into_iter().map(|merchant| merchant.merchant).collect();
         assert_eq!(shown, (0..250).map(|number| format!("{number:06}")).collect::<Vec<_>>());
         assert_eq!((stretches, page.next), (3, None));
+    }
+
+    /// Every tenth lane.
+    fn parked(merchants: u32) -> Standings {
+        let state = |lane: u32| LaneState {
+            lane,
+            shard: 0,
+            open_rows: 0,
+            owed: 1,
+            is_behind: true,
+            runs: 0,
+            has_pending: false,
+            parked: Some(("bucket-missing".to_owned(), "make it".to_owned())),
+            is_held: false,
+            undelivered: BTreeMap::new(),
+            repaired: None,
+            replaced: None,
+            removals: 0,
+        };
+        Standings::new((1..=merchants).filter(|lane| lane % 10 == 0).map(state).collect())
+    }
+
+    #[test]
+    fn pages_of_parked_merchants_have_all_of_them_and_nobody_else() {
+        let (catalogue, standings) = (catalogue(250), parked(250));
+        let (mut shown, mut wanted) = (Vec::new(), Wanted { state: Some(State::Parked), limit: 10, ..ALL });
+        loop {
+            let Ok(page) = among(&catalogue, &standings, &wanted) else { panic!("it is known") };
+            shown.extend(page.merchants.into_iter().map(|merchant| merchant.merchant));
+            let Some(next) = page.next else { break };
+            wanted.after = Some(next);
+        }
+        // Lane 10 is the tenth merchant's, whose number is 9.
+        assert_eq!(shown, (0..25).map(|number| format!("{:06}", number * 10 + 9)).collect::<Vec<_>>());
+        let wanted = Wanted { prefix: Some("00010".into()), after: None, ..wanted };
+        let Ok(page) = among(&catalogue, &standings, &wanted) else { panic!("it is known") };
+        assert_eq!(page.merchants.iter().map(|one| one.merchant.as_str()).collect::<Vec<_>>(), ["000109"]);
     }
 }

@@ -57,6 +57,10 @@ impl Standings {
         Standings(all)
     }
 
+    pub fn lanes(&self) -> impl Iterator<Item = u32> {
+        self.0.keys().copied()
+    }
+
     /// None of a lane about which there is nothing to say: it is live.
     pub fn of(&self, lane: u32) -> Option<&Standing> {
         self.0.get(&lane)

@@ -1,6 +1,7 @@
 //! Configuration that is put over REST, beside that of files.
 
 use crate::site::{Daemon, LIMIT, PROGRAM, Site};
+use outflow_local::{LocalTopic, RecordToWrite};
 use outflow_rig::{
     http::{Answer, ask},
     wait_until,
@@ -130,6 +131,33 @@ fn a_new_connector_gets_all_that_its_topic_has_and_one_that_is_made_again_goes_o
         assert!(more.is_none(), "more than there is: {more:?}");
         seen.iter().all(|(number, count)| *count == wanted(*number))
     });
+    daemon.drain();
+}
+
+#[test]
+fn a_pattern_reads_the_topics_that_fit_it_and_those_that_come_later_from_their_beginning() {
+    let site = Site::new(&ALL);
+    let daemon = site.start();
+    let mut config = lake(&site, "all");
+    config.as_object_mut().expect("an object").remove("topics");
+    config["topics.regex"] = "orders([.]eu)?".into();
+    assert_eq!(status(&daemon, "PUT", "/connectors/all/config", &config), 201);
+    assert_eq!(asks(&daemon, "GET", "/connectors/all/topics", &Value::Null).body, r#"{"all":{"topics":["orders"]}}"#);
+    site.produce(&["9"], 0..10);
+    site.wait_for("all", 0..10, 1);
+    let write = |topic: &LocalTopic, number: u64| {
+        let value = format!("{{\"number\":{number}}}");
+        let (timestamp_ms, value) = (1, Some(value.as_bytes()));
+        topic.append(0, &[RecordToWrite { timestamp_ms, key: None, value, headers: &[] }]).expect("our own topic");
+    };
+    let (eu, us) = (site.create_topic("orders.eu"), site.create_topic("orders.us"));
+    write(&eu, 10);
+    write(&us, 99);
+    site.wait_for("all", 0..11, 1);
+    write(&eu, 11);
+    site.wait_for("all", 0..12, 1);
+    let told = asks(&daemon, "GET", "/connectors/all/config", &Value::Null).body;
+    assert!(told.contains("orders([.]eu)?") && !told.contains("\"topics\""), "as it was put: {told}");
     daemon.drain();
 }
 

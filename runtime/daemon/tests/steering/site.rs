@@ -78,6 +78,12 @@ impl Site {
         );
     }
 
+    /// Another topic of the same cluster.
+    pub fn create_topic(&self, name: &str) -> LocalTopic {
+        let cluster = LocalCluster::open(self.path().join("cluster"), 2).expect("our own folder");
+        cluster.create_topic(name, 2).expect("a new topic")
+    }
+
     /// One record of each number for each merchant, of now.
     pub fn produce(&self, merchants: &[&str], numbers: std::ops::Range<u64>) {
         self.produce_with(merchants, numbers, |_, number| format!("{{\"number\":{number}}}"));

@@ -28,9 +28,17 @@ pub struct LaneState {
 
 /// Somebody wants to know how lanes stand.
 pub(crate) struct Look {
-    /// These; `None`: all about which there is something to say.
-    pub lanes: Option<Arc<[LaneId]>>,
+    pub which: Which,
     pub answer: oneshot::Sender<Vec<LaneState>>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Which {
+    /// About which there is something to say.
+    All,
+    These(Arc<[LaneId]>),
+    /// Held by a person as well.
+    Parked,
 }
 
 /// Of those that are parked, so many are shown by name.
@@ -53,8 +61,8 @@ impl ShardTask {
             replaced: self.replacements.of(id).cloned(),
             removals: view.removals,
         };
-        let states = match look.lanes {
-            Some(lanes) => {
+        let states = match look.which {
+            Which::These(lanes) => {
                 // Of one that has nothing else to tell there may be this.
                 let has_news = |id| self.repairs.of(id).is_some() || self.replacements.of(id).is_some();
                 let idle = |id: LaneId| has_news(id).then(LaneView::default);
@@ -62,7 +70,11 @@ impl ShardTask {
                 let known = lanes.iter().filter_map(|id| Some((*id, view(*id)?)));
                 known.map(state).collect()
             }
-            None => self.engine.lane_views().map(state).collect(),
+            Which::Parked => {
+                let views = self.engine.parked_lanes().filter_map(|id| Some((id, self.engine.lane_view(id)?)));
+                views.map(state).collect()
+            }
+            Which::All => self.engine.lane_views().map(state).collect(),
         };
         // Nobody is left to hear it if the caller lost patience.
         let _ = look.answer.send(states);
