@@ -139,7 +139,7 @@ mod tests {
         let status = Status {
             phase: Phase::Running,
             connectors: [("a\"b".to_owned(), orders)].into(),
-            shards: [(3, ShardStatus { owned: true, generation: 42, partitions: Vec::new() })].into(),
+            shards: [(3, ShardStatus { owned: true, generation: 42, ..ShardStatus::default() })].into(),
             calls: CallsStatus { under_way: 5, open_credentials: 2, openings: 8, ..CallsStatus::default() },
             ..Status::default()
         };

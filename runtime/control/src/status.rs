@@ -102,6 +102,9 @@ pub struct Circuit {
 pub struct ShardStatus {
     pub owned: bool,
     pub generation: u64,
+    /// Connectors whose own lanes are held here, with nothing under way.
+    #[serde(default)]
+    pub held: Vec<String>,
     pub partitions: Vec<PartitionStatus>,
 }
 
@@ -118,7 +121,8 @@ pub struct PartitionStatus {
     /// Why it is read no further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
-    /// Connector → up to where everything of it is decided; those that read the topic live.
+    /// Connector → up to where everything of it is decided, and of its own lane delivered; those that read the topic
+    /// live.
     #[serde(default)]
     pub floors: BTreeMap<String, i64>,
 }

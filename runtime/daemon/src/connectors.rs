@@ -163,22 +163,32 @@ impl outflow_control::Connectors for Connectors {
         Ok(Kept { info, is_new })
     }
 
+    /// What is not delivered yet is left: one that is made again under its name goes on exactly there.
     async fn remove(&self, name: &str, expected: Expected) -> Result<(), Refusal> {
         self.check_writable()?;
         let configuration = self.configuration()?;
-        {
+        let lanes = {
             let catalogue = configuration.catalogue();
             known_connector(&catalogue, name)?;
             self.check_not_in_files(&catalogue, name)?;
-        }
+            Connectors::own_lanes(&catalogue, name)
+        };
+        let left = match lanes.is_empty() {
+            true => BTreeMap::new(),
+            false => {
+                self.stand(name, Standing::Stopped).await?;
+                offsets::at_rest(self, name).await?
+            }
+        };
         let expected = if expected == Expected::Anything { Expected::Something } else { expected };
         let origin = Origin::Document(document(name));
-        let wanted =
-            Wanted { origin, expected: wants(expected), left: offsets::left(self, name)?, ..Wanted::default() };
+        let wanted = Wanted { origin, expected: wants(expected), left, ..Wanted::default() };
         let plan = Plan { wanted, ..Plan::default() };
         published(self.steering.publish(plan).await?, name, expected)?;
         tracing::info!(connector = name, "removed over REST");
-        Ok(())
+        // The lanes that went are held, and owe what is left: nobody is to wait for it.
+        let orders = lanes.into_iter().flat_map(|lane| [Order::Skip { lane: lane.0 }, Order::Resume { lane: lane.0 }]);
+        self.order(orders.collect()).await
     }
 
     async fn stand(&self, name: &str, standing: Standing) -> Result<(), Refusal> {

@@ -150,7 +150,8 @@ fn told(summary: &Summary, configuration: Option<&Configuration>, is_draining: b
             floors: floors(status, *key, configuration),
         });
         let partitions = partitions.collect();
-        (shard.0, ShardStatus { owned: true, generation: status.generation, partitions })
+        let held = status.own.iter().filter(|(_, own)| own.is_held && !own.is_pending).map(|(name, _)| name.clone());
+        (shard.0, ShardStatus { owned: true, generation: status.generation, held: held.collect(), partitions })
     });
     Told {
         phase,
@@ -174,7 +175,8 @@ fn floors(
     let own = shard.floors.iter().filter(|(track, _)| track.partition == partition);
     let live = own.filter_map(|(track, floor)| {
         let feed = catalogue.feed(track.feed).filter(|feed| feed.schedule == 0 && feed.retired.is_none())?;
-        Some((feed.connector.to_string(), floor.0))
+        let own = shard.own.get(&*feed.connector).and_then(|own| own.undelivered.get(&partition));
+        Some((feed.connector.to_string(), own.map_or(floor.0, |first| first.0.min(floor.0))))
     });
     live.collect()
 }

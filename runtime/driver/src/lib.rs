@@ -88,7 +88,8 @@ pub use plan::{From, Plan, TopicPattern};
 pub use route::Field;
 pub use shard::{LaneState, Repaired, Replacement, Undelivered, oldest, oldest_known};
 pub use status::{
-    CallsStatus, CircuitStatus, ConnectorStatus, LaneCounts, LaneStatus, PartitionStatus, ShardStatus, Status, Summary,
+    CallsStatus, CircuitStatus, ConnectorStatus, LaneCounts, LaneStatus, OwnLane, PartitionStatus, ShardStatus, Status,
+    Summary,
 };
 pub use stay::Stay;
 pub use steering::Steering;

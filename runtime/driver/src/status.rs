@@ -46,6 +46,29 @@ pub struct ShardStatus {
     pub lanes: BTreeMap<String, LaneCounts>,
     /// The first hundred of them.
     pub parked: Vec<LaneStatus>,
+    /// By connector, of its own lanes, those of merchants not among them.
+    pub own: BTreeMap<String, OwnLane>,
+}
+
+/// A connector's own lane, or all of them, if there is something to say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OwnLane {
+    /// By a person; nothing is decided meanwhile.
+    pub is_held: bool,
+    /// A decided batch waits to become visible.
+    pub is_pending: bool,
+    /// The first offset of each partition that is not delivered.
+    pub undelivered: BTreeMap<TopicPartition, Offset>,
+}
+
+impl OwnLane {
+    pub(crate) fn and(&mut self, other: OwnLane) {
+        self.is_held &= other.is_held;
+        self.is_pending |= other.is_pending;
+        for (key, offset) in other.undelivered {
+            self.undelivered.entry(key).and_modify(|known| *known = offset.min(*known)).or_insert(offset);
+        }
+    }
 }
 
 /// Lanes about which there is something to say.

@@ -198,6 +198,11 @@ impl Engine {
         self.lanes.iter().map(|(id, lane)| (id, self.view(lane)))
     }
 
+    /// Where the newest definitions begin to route a partition's rows: nothing below is read for the first time.
+    pub fn definitions_begin(&self, partition: TopicPartition) -> Offset {
+        self.revisions.newest_start(partition)
+    }
+
     /// Cheap, however many lanes there are.
     pub fn parked_lanes(&self) -> impl Iterator<Item = LaneId> {
         self.lanes.iter().filter(|(_, lane)| lane.record.parked.is_some()).map(|(id, _)| id)

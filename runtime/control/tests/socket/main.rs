@@ -86,7 +86,7 @@ fn working() -> Status {
         phase: Phase::Running,
         cluster_id: "c1".to_owned(),
         connectors: [("orders".to_owned(), ConnectorStatus { records_read: 5, ..Default::default() })].into(),
-        shards: [(0, ShardStatus { owned: true, generation: 9, partitions: Vec::new() })].into(),
+        shards: [(0, ShardStatus { owned: true, generation: 9, ..ShardStatus::default() })].into(),
         ..Status::default()
     }
 }

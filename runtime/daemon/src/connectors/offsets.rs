@@ -6,33 +6,67 @@ use crate::{
     merchants::{Ranges, span::Span, target::known_connector},
 };
 use outflow_catalogue::{Order, Topic};
-use outflow_control::{Begin, Group, Refusal, TopicOffset, Until, Wish};
-use std::{collections::BTreeMap, sync::Arc};
-use tokio::task::spawn_blocking;
+use outflow_control::{Begin, Group, Refusal, TopicOffset, Until, Wish, Worker};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
+
+/// A shard tells how it stands some times a second, and a decided batch is given its destination's patience.
+const REST_MAX: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Of all shards whose workers say how they stand.
 pub fn of(connectors: &Connectors, name: &str) -> Result<Vec<TopicOffset>, Refusal> {
     let configuration = connectors.configuration()?;
     known_connector(&configuration.catalogue(), name)?;
+    Ok(of_workers(&connectors.fleet.workers(), name))
+}
+
+fn of_workers(workers: &[Worker], name: &str) -> Vec<TopicOffset> {
     let mut offsets = Vec::new();
-    for status in connectors.fleet.workers().iter().filter_map(|worker| worker.status.as_deref()) {
+    for status in workers.iter().filter_map(|worker| worker.status.as_deref()) {
         for one in status.shards.values().flat_map(|shard| &shard.partitions) {
             let (topic, partition) = (one.topic.clone(), one.partition);
             offsets.extend(one.floors.get(name).map(|offset| TopicOffset { topic, partition, offset: *offset }));
         }
     }
     offsets.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
-    Ok(offsets)
+    offsets
 }
 
-/// For one that is made again under its name. Rows that are under way may come once more then; of a connector that is
-/// stopped first, none.
-pub fn left(connectors: &Connectors, name: &str) -> Result<BTreeMap<String, i64>, Refusal> {
-    let configuration = connectors.configuration()?;
+/// Of one that is stopped: waits until its own lane is held in every shard, with nothing under way. Topic id in hex and
+/// partition → the first offset that is not delivered.
+pub async fn at_rest(connectors: &Connectors, name: &str) -> Result<BTreeMap<String, i64>, Refusal> {
+    let (configuration, shards) = (connectors.configuration()?, connectors.steering.shards()?);
     let topics = configuration.catalogue().connector(name).map(|entry| entry.topics.clone()).unwrap_or_default();
     let id = |name: &str| topics.iter().find(|topic| topic.name == *name).map(|topic| topic.id.clone());
-    let offsets = of(connectors, name)?.into_iter();
-    Ok(offsets.filter_map(|one| Some((format!("{}/{}", id(&one.topic)?, one.partition), one.offset))).collect())
+    let until = Instant::now() + REST_MAX;
+    loop {
+        // Both are of one look at each shard.
+        let workers = connectors.fleet.workers();
+        let statuses = workers.iter().filter_map(|worker| worker.status.as_deref());
+        let at_rest =
+            statuses.flat_map(|status| &status.shards).filter(|(_, shard)| shard.held.iter().any(|one| one == name));
+        if at_rest.map(|(shard, _)| *shard).collect::<BTreeSet<u32>>().len() == shards as usize {
+            let offsets = of_workers(&workers, name).into_iter();
+            return Ok(offsets
+                .filter_map(|one| Some((format!("{}/{}", id(&one.topic)?, one.partition), one.offset)))
+                .collect());
+        }
+        if Instant::now() > until {
+            return Err(Refusal::unavailable(format!(
+                "connector {name:?} is stopped, but not every shard has said within {REST_MAX:?} that nothing of it is \
+                 under way (a worker is away, or its destination does not answer): ask again"
+            )));
+        }
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 pub async fn alter(connectors: &Connectors, name: &str, wishes: Option<Vec<Wish>>) -> Result<String, Refusal> {

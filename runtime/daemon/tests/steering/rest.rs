@@ -135,6 +135,30 @@ fn a_new_connector_gets_all_that_its_topic_has_and_one_that_is_made_again_goes_o
 }
 
 #[test]
+fn what_a_connector_has_not_delivered_when_it_is_removed_is_delivered_once_when_it_is_made_again() {
+    let site = Site::new(&ALL);
+    let daemon = site.start();
+    let mut config = lake(&site, "all");
+    config["flush.age"] = "1h".into();
+    assert_eq!(status(&daemon, "PUT", "/connectors/all/config", &config), 201);
+    site.produce(&["9", "1001"], 0..10);
+    site.wait_for("1001", 0..10, 1);
+    assert_eq!(status(&daemon, "DELETE", "/connectors/all", &Value::Null), 204);
+    site.produce(&["9"], 10..20);
+    config["flush.age"] = "100ms".into();
+    assert_eq!(status(&daemon, "PUT", "/connectors/all/config", &config), 201);
+    site.produce(&["9"], 20..30);
+    let wanted = |number: u64| if number < 10 { 2 } else { 1 };
+    wait_until("all of it", LIMIT, || {
+        let seen = site.delivered("all");
+        let more = seen.iter().find(|(number, count)| **count > wanted(**number));
+        assert!(more.is_none(), "more than there is: {more:?}");
+        seen.len() == 30 && seen.iter().all(|(number, count)| *count == wanted(*number))
+    });
+    daemon.drain();
+}
+
+#[test]
 fn a_pattern_reads_the_topics_that_fit_it_and_those_that_come_later_from_their_beginning() {
     let site = Site::new(&ALL);
     let daemon = site.start();

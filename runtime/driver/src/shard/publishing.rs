@@ -58,10 +58,12 @@ impl ShardTask {
             let is_new = |topic: &&outflow_catalogue::Topic| feed.since == revision || !topics(before).contains(topic);
             let new = topics(revision).iter().filter(is_new).map(|topic| topic.id());
             for partition in new.flat_map(|topic| self.topology.partitions(topic)).filter(|key| self.is_own(*key)) {
-                // A schedule that is added to a connector begins where the lanes before it end, if there were any.
+                // Rows that somebody has read belong to the definitions of then: a feed that comes later begins behind
+                // them, and what its lanes want of them is history.
+                let first = self.log.get(&partition).map_or(Offset::ZERO, |log| log.start);
                 let is_read = self.engine.tracks().any(|(track, _)| track.partition == partition);
-                let is_later = feed.since == revision && !feed.is_first && is_read;
-                let start = (!is_later).then(|| self.log.get(&partition).map_or(Offset::ZERO, |log| log.start));
+                let is_later = is_read || self.engine.definitions_begin(partition) > first;
+                let start = (!is_later).then_some(first);
                 begins.insert(Track { feed: id, partition }, start);
             }
         }

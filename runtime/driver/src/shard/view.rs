@@ -1,7 +1,7 @@
 //! What people see of a shard.
 
 use super::*;
-use crate::status::{LaneCounts, LaneStatus, PartitionStatus};
+use crate::status::{LaneCounts, LaneStatus, OwnLane, PartitionStatus};
 use outflow_engine::LaneView;
 
 /// One lane in this shard, as it stands.
@@ -82,13 +82,21 @@ impl ShardTask {
 
     pub(super) fn show(&self) {
         let mut counts: BTreeMap<String, LaneCounts> = BTreeMap::new();
-        let mut parked = Vec::new();
+        let (mut parked, mut own) = (Vec::new(), BTreeMap::<String, OwnLane>::new());
         {
             let catalogue = self.shared.configuration.catalogue();
             for (id, view) in self.engine.lane_views() {
                 let Some(entry) = catalogue.lane(id) else { continue };
                 if !counts.contains_key(&entry.connector) {
                     counts.insert(entry.connector.clone(), LaneCounts::default());
+                }
+                if entry.merchant.is_none() && !catalogue.is_gone(id) {
+                    let (is_held, is_pending) = (view.is_held, view.pending.is_some());
+                    let lane = OwnLane { is_held, is_pending, undelivered: view.undelivered.clone() };
+                    match own.get_mut(&entry.connector) {
+                        Some(known) => known.and(lane),
+                        None => drop(own.insert(entry.connector.clone(), lane)),
+                    }
                 }
                 let count = counts.get_mut(&entry.connector).expect("just inserted");
                 count.active += 1;
@@ -116,7 +124,7 @@ impl ShardTask {
         }
         self.shared.status.shard(self.shard, |shard| {
             shard.generation = self.engine.generation().0;
-            (shard.lanes, shard.parked) = (counts, parked);
+            (shard.lanes, shard.parked, shard.own) = (counts, parked, own);
             for (key, (position, floor)) in positions {
                 let topic = self.topology.name(key.topic).to_string();
                 let before = shard.partitions.entry(key).or_default();
