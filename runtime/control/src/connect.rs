@@ -148,8 +148,9 @@ async fn patch(State(connectors): Asked, Name(name): Name, headers: HeaderMap, b
     Ok(shown(StatusCode::OK, &kept.info, false))
 }
 
-async fn remove(State(connectors): Asked, Name(name): Name, headers: HeaderMap) -> Answer {
-    connectors.remove(&name, body::expected(&headers)?).await?;
+async fn remove(State(connectors): Asked, Name(name): Name, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+    let force = parameters(query.as_deref()).any(|(key, value)| key == "force" && value == "true");
+    connectors.remove(&name, body::expected(&headers)?, force).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

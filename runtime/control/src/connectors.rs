@@ -13,7 +13,8 @@ pub trait Connectors: Send + Sync {
     fn info(&self, name: &str) -> Result<Info, Refusal>;
     async fn state(&self, name: &str) -> Result<ConnectorState, Refusal>;
     async fn put(&self, put: Put) -> Result<Kept, Refusal>;
-    async fn remove(&self, name: &str, expected: Expected) -> Result<(), Refusal>;
+    /// `force`: a decided batch that its destination does not take is given up.
+    async fn remove(&self, name: &str, expected: Expected, force: bool) -> Result<(), Refusal>;
     async fn stand(&self, name: &str, standing: Standing) -> Result<(), Refusal>;
     /// Whatever is parked is tried again at once; `task`: of this shard alone.
     async fn restart(&self, name: &str, task: Option<u32>) -> Result<(), Refusal>;

@@ -164,7 +164,7 @@ impl outflow_control::Connectors for Connectors {
     }
 
     /// What is not delivered yet is left: one that is made again under its name goes on exactly there.
-    async fn remove(&self, name: &str, expected: Expected) -> Result<(), Refusal> {
+    async fn remove(&self, name: &str, expected: Expected, force: bool) -> Result<(), Refusal> {
         self.check_writable()?;
         let configuration = self.configuration()?;
         let lanes = {
@@ -177,6 +177,9 @@ impl outflow_control::Connectors for Connectors {
             true => BTreeMap::new(),
             false => {
                 self.stand(name, Standing::Stopped).await?;
+                if force {
+                    self.order(lanes.iter().map(|lane| Order::Abandon { lane: lane.0 }).collect()).await?;
+                }
                 offsets::at_rest(self, name).await?
             }
         };

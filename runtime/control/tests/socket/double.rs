@@ -156,9 +156,9 @@ impl Connectors for Double {
         Ok(Kept { info: info(&put.name, put.config), is_new })
     }
 
-    async fn remove(&self, name: &str, expected: Expected) -> Result<(), Refusal> {
+    async fn remove(&self, name: &str, expected: Expected, force: bool) -> Result<(), Refusal> {
         known_connector(name)?;
-        self.note(|asked| asked.others.push(format!("remove {name} {expected:?}")));
+        self.note(|asked| asked.others.push(format!("remove {name} {expected:?} {force}")));
         Ok(())
     }
 

@@ -17,7 +17,7 @@ pub fn page(page: &Page) -> String {
     if let Some(next) = &page.next {
         text += &format!("\nmore behind: --after {}\n", plain(next));
     }
-    text + &format!("\nstates of shards {:?}, which this worker has\n", page.shards)
+    text + &format!("\nstates of shards {:?}\n", page.shards)
 }
 
 fn replacement(lane: u32, all: &Replacement) -> String {
@@ -76,7 +76,7 @@ pub fn detail(detail: &Detail) -> String {
     if let Some(note) = &detail.note {
         text += &format!("\n{}\n", plain(note));
     }
-    text + &format!("\nstates of shards {:?}, which this worker has\n", detail.shards)
+    text + &format!("\nstates of shards {:?}\n", detail.shards)
 }
 
 fn rows(merchant: &Merchant) -> Vec<Vec<String>> {
@@ -152,7 +152,7 @@ pub fn lag(lag: &Value) -> String {
     };
     let mut rows: Vec<Vec<String>> = connectors.into_iter().flatten().map(|(name, one)| row(name, one)).collect();
     rows.push(vec!["total".to_owned(), lag["lag_records"].to_string()]);
-    format!("{}\nof shards {}, which this worker has\n", table(&head, &rows), lag["shards"])
+    format!("{}\nof shards {}\n", table(&head, &rows), lag["shards"])
 }
 
 /// As wide as its widest cells.

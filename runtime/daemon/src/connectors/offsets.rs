@@ -62,7 +62,8 @@ pub async fn at_rest(connectors: &Connectors, name: &str) -> Result<BTreeMap<Str
         if Instant::now() > until {
             return Err(Refusal::unavailable(format!(
                 "connector {name:?} is stopped, but not every shard has said within {REST_MAX:?} that nothing of it is \
-                 under way (a worker is away, or its destination does not answer): ask again"
+                 under way (a worker is away, or its destination does not answer): ask again; `?force=true` gives up \
+                 a decided batch that waits for its destination, which may or may not be there then"
             )));
         }
         sleep(LOOK_EVERY).await;
