@@ -104,8 +104,8 @@ mod tests {
         let budget = Budget::new(2_000);
         let held = budget.reserve(600);
         assert!(budget.is_pressed());
-        assert_eq!([0, 60, 6_000].map(|waiting| budget.part_to_go(waiting)), [0, 10, 1_000]);
-        let leaving = budget.leave(100);
+        assert_eq!([0, 60, 6_000].map(|waiting| budget.part_to_go(waiting)), [0, 20, 2_000]);
+        let leaving = budget.leave(200);
         assert!(!budget.is_pressed());
         assert_eq!(budget.part_to_go(60), 0);
         drop((held, leaving));

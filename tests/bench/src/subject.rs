@@ -9,7 +9,7 @@ pub enum Subject {
     Scenario(Scenario),
 }
 
-const ALL: [Subject; 11] = [
+const ALL: [Subject; 12] = [
     Subject::System(System::Outflow),
     Subject::System(System::Merchants),
     Subject::System(System::Duckdb),
@@ -21,6 +21,7 @@ const ALL: [Subject; 11] = [
     Subject::Scenario(Scenario::CatchUp),
     Subject::Scenario(Scenario::Restart),
     Subject::Scenario(Scenario::Idle),
+    Subject::Scenario(Scenario::Answers),
 ];
 
 impl ValueEnum for Subject {
