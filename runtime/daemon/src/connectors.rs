@@ -63,17 +63,6 @@ impl Connectors {
         [("name", name.to_owned()), ("topics", topics.join(","))].map(|(key, text)| (key.to_owned(), text)).into()
     }
 
-    /// Files alone say what is configured, if this worker was told so.
-    fn check_writable(&self) -> Result<(), Refusal> {
-        match self.files.config().worker.rest.read_only {
-            true => Err(Refusal::forbidden(
-                "configuration comes from files alone, and commands are taken: `rest.read_only` is set in the worker's \
-                 file",
-            )),
-            false => Ok(()),
-        }
-    }
-
     fn check_not_in_files(&self, catalogue: &Catalogue, name: &str) -> Result<(), Refusal> {
         let is_there = catalogue.connector(name).is_some();
         match is_there && catalogue.origin(name) == Origin::Files {
@@ -138,7 +127,7 @@ impl outflow_control::Connectors for Connectors {
     }
 
     async fn put(&self, put: Put) -> Result<Kept, Refusal> {
-        self.check_writable()?;
+        self.files.check_writable()?;
         let Put { name, config, expected, standing } = put;
         let configuration = self.configuration()?;
         let is_new = {
@@ -165,7 +154,7 @@ impl outflow_control::Connectors for Connectors {
 
     /// What is not delivered yet is left: one that is made again under its name goes on exactly there.
     async fn remove(&self, name: &str, expected: Expected, force: bool) -> Result<(), Refusal> {
-        self.check_writable()?;
+        self.files.check_writable()?;
         let configuration = self.configuration()?;
         let lanes = {
             let catalogue = configuration.catalogue();

@@ -2,6 +2,7 @@
 
 use crate::plan::plan;
 use outflow_config::{Config, Loader, Problem, Problems, SystemEnvironment, Wake, Watcher};
+use outflow_control::Refusal;
 use outflow_driver::Plan;
 use std::{path::PathBuf, sync::Arc, thread};
 use tokio::sync::watch;
@@ -17,6 +18,17 @@ impl Files {
     /// The last that was right.
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.borrow())
+    }
+
+    /// Files alone say what is configured, if this worker was told so.
+    pub fn check_writable(&self) -> Result<(), Refusal> {
+        match self.config().worker.rest.read_only {
+            true => Err(Refusal::forbidden(
+                "configuration comes from files alone, and commands are taken: `rest.read_only` is set in the worker's \
+                 file",
+            )),
+            false => Ok(()),
+        }
     }
 
     pub fn plans(&self) -> watch::Receiver<Arc<Plan>> {

@@ -22,10 +22,7 @@ fn document(id: &str) -> String {
 
 impl Merchants {
     fn check_writable(&self, catalogue: &Catalogue, id: &str) -> Result<(), Refusal> {
-        if self.files.config().worker.rest.read_only {
-            let why = "configuration comes from files alone: `rest.read_only` is set in the worker's file";
-            return Err(Refusal::forbidden(format!("{why}; commands are taken")));
-        }
+        self.files.check_writable()?;
         let of_files = catalogue.merchant(id).iter().filter(|lane| !catalogue.is_gone(**lane));
         let of_files = of_files.filter_map(|lane| catalogue.lane(*lane));
         match of_files.map(|lane| &lane.source).find(|source| Origin::of(source) == Origin::Files) {
