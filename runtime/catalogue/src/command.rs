@@ -42,6 +42,9 @@ pub enum Order {
         lane: u32,
         by: u64,
         ranges: BTreeMap<String, Vec<(i64, i64)>>,
+        /// More than 0: rows that became so many dead letters each.
+        #[serde(default, skip_serializing_if = "is_none")]
+        letters: u32,
     },
     /// These ranges once more, in place of all that was delivered of them.
     Replace {
@@ -49,6 +52,10 @@ pub enum Order {
         by: u64,
         ranges: BTreeMap<String, Vec<(i64, i64)>>,
     },
+}
+
+fn is_none(letters: &u32) -> bool {
+    *letters == 0
 }
 
 impl Order {

@@ -172,7 +172,9 @@ pub(crate) fn need(method: &Method, path: &str) -> Need {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     match segments.as_slice() {
         ["health"] | ["health", "live" | "ready"] if is_read => Need::Nothing,
-        ["v1", "merchants", id] | ["v1", "merchants", id, "config"] if is_read => Need::SeeMerchant(decoded(id)),
+        ["v1", "merchants", id] | ["v1", "merchants", id, "config" | "dead-letters"] if is_read => {
+            Need::SeeMerchant(decoded(id))
+        }
         ["v1", "merchants", id, action] if method == Method::POST && *action != "config" => {
             Need::CommandMerchant(decoded(id))
         }
@@ -181,6 +183,7 @@ pub(crate) fn need(method: &Method, path: &str) -> Need {
         ["connectors", _, "restart"] | ["connectors", _, "tasks", _, "restart"] if method == Method::POST => {
             Need::Command
         }
+        ["v1", "dead-letters", "send-again"] if method == Method::POST => Need::Command,
         ["connectors", _, "offsets"] | ["connectors", _, "topics", "reset"] => Need::Command,
         ["connector-plugins", _, "config", "validate"] if method == Method::PUT => Need::Command,
         _ => Need::Configure,

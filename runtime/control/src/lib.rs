@@ -13,7 +13,7 @@
 //! | `request`, `body` | a body or query as people write it, checked |
 //! | `refusal` | why something asked is not done |
 //! | `connect`, `plugins`, `loggers` | Kafka Connect's paths |
-//! | `merchants`, `router` | our own paths |
+//! | `merchants`, `dead_letters`, `router` | our own paths |
 //! | `access` | who may ask what |
 //! | `server`, `tls` | the listener |
 //!
@@ -25,6 +25,7 @@ mod board;
 mod body;
 mod connect;
 mod connectors;
+mod dead_letters;
 mod group;
 mod loggers;
 mod merchants;
@@ -43,6 +44,10 @@ pub use board::Board;
 pub use connectors::{
     ConnectorState, Connectors, Expected, Flat, Info, JudgedValue, Judgement, Kept, KeyInfo, Kind, PluginInfo, Put,
     RunState, Standing, TaskId, TaskState, TopicOffset, Validation, Wish, WorkerState,
+};
+pub use dead_letters::{
+    Chosen, Content as LetterContent, DeadLetters, Letter, LetterPage, Place as LetterPlace, Record as LetterRecord,
+    SentAgain, WantedLetters,
 };
 pub use group::{Group, Worker};
 pub use loggers::{LEVELS, LoggerLevel, Loggers};

@@ -1,8 +1,8 @@
 use crate::{
-    Access, Board, Connectors, Group, Loggers, Phase, Refusal, Steering,
+    Access, Board, Connectors, DeadLetters, Group, Loggers, Phase, Refusal, Steering,
     access::guard,
     connect::{self, at},
-    loggers, merchants,
+    dead_letters, loggers, merchants,
     metrics::metrics,
     plugins,
 };
@@ -27,6 +27,7 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 pub struct Asked {
     pub steering: Arc<dyn Steering>,
     pub connectors: Arc<dyn Connectors>,
+    pub dead_letters: Arc<dyn DeadLetters>,
     pub loggers: Arc<dyn Loggers>,
     pub group: Arc<dyn Group>,
 }
@@ -46,7 +47,7 @@ struct Shown {
 }
 
 pub fn router(board: Board, asked: Asked, version: &'static str, site: Site) -> Router {
-    let Asked { steering, connectors, loggers, group } = asked;
+    let Asked { steering, connectors, dead_letters: letters, loggers, group } = asked;
     at(Router::new(), "/health", get(health))
         .route("/", get(root))
         .route("/health/live", get(live))
@@ -58,6 +59,7 @@ pub fn router(board: Board, asked: Asked, version: &'static str, site: Site) -> 
         .route("/v1/workers", get(workers))
         .with_state(Shown { board, group, version })
         .merge(merchants::routes(steering))
+        .merge(dead_letters::routes(letters))
         .merge(connect::routes(Arc::clone(&connectors)))
         .merge(plugins::routes(connectors))
         .merge(loggers::routes(loggers))

@@ -1,13 +1,15 @@
-//! `outflow merchants`, `connectors` and `lag`: asks a running daemon.
+//! `outflow merchants`, `connectors`, `dead-letters` and `lag`: asks a running daemon.
 
 mod connectors;
 mod http;
+mod letters;
 mod options;
 mod table;
 
 pub use connectors::{ConnectorsOptions, connectors};
 pub use http::{Daemon, encoded};
-pub use options::{LagOptions, MerchantsOptions, Place};
+pub use letters::dead_letters;
+pub use options::{DeadLettersOptions, LagOptions, MerchantsOptions, Place};
 
 use crate::merchants::new_id;
 use http::{Answer, CONFLICT};

@@ -9,6 +9,7 @@ mod demo;
 mod files;
 mod fleet;
 mod health;
+mod letters;
 mod log;
 mod merchants;
 mod opener;
@@ -52,6 +53,8 @@ enum Command {
     Merchants(client::MerchantsOptions),
     /// See and steer the connectors of a running daemon.
     Connectors(client::ConnectorsOptions),
+    /// See rows that fit nowhere, and deliver them once more.
+    DeadLetters(client::DeadLettersOptions),
     /// How many records are not visible yet, by connector.
     Lag(client::LagOptions),
     /// Make a token for `rest.tokens`, and the hash of it that stands there.
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Check { config, connect } => check::check(&config, connect),
         Command::Merchants(options) => client::merchants(&options),
         Command::Connectors(options) => client::connectors(&options),
+        Command::DeadLetters(options) => client::dead_letters(&options),
         Command::Lag(options) => client::lag(&options),
         Command::Token => token::token(),
         Command::Completion { shell } => {

@@ -3,7 +3,7 @@
 
 mod document;
 mod listing;
-mod missing;
+pub mod missing;
 pub mod span;
 mod standing;
 pub mod target;
@@ -188,7 +188,7 @@ impl Merchants {
         let by = configuration.catalogue().revision().0;
         let order = |target: Target| {
             let ranges = ranges.get(&target.connector).cloned().unwrap_or_default();
-            Order::Repair { lane: target.lane, by, ranges }
+            Order::Repair { lane: target.lane, by, ranges, letters: 0 }
         };
         Ok(targets.into_iter().map(order).collect())
     }
@@ -233,7 +233,7 @@ impl Merchants {
         let one_at_a_time = Arc::clone(&self.looking_up).lock_owned().await;
         let counting = spawn_blocking(move || {
             let _one_at_a_time = one_at_a_time;
-            missing::count(cluster.as_ref(), shards, asked)
+            missing::count(cluster.as_ref(), shards, asked, 0)
         });
         match timeout(COUNT_MAX, counting).await {
             Ok(Ok(counted)) => counted.map(Some),

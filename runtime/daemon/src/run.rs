@@ -5,6 +5,7 @@ use crate::{
     files::{self, Files},
     fleet::Fleet,
     health,
+    letters::Letters,
     log::{self, Levels},
     merchants::Merchants,
     opener::{self, ConfiguredOpener},
@@ -114,10 +115,17 @@ pub async fn work(
         files: files.clone(),
         fleet: fleet.clone(),
     });
+    let letters = Letters { steering: steering.clone(), cluster: Arc::clone(&cluster), looking: Arc::default() };
     let matching = tokio::spawn(look_for_topics(Arc::clone(&connectors)));
     let merchants =
         Merchants::new(steering.clone(), status.clone(), Arc::clone(&cluster), files.clone(), fleet.clone());
-    let asked = Asked { steering: Arc::new(merchants), group: Arc::new(fleet), connectors, loggers: Arc::new(levels) };
+    let asked = Asked {
+        steering: Arc::new(merchants),
+        connectors,
+        dead_letters: Arc::new(letters),
+        loggers: Arc::new(levels),
+        group: Arc::new(fleet),
+    };
     let shown = health::Shown { board, status: status.clone(), steering: steering.clone() };
     let listener = health::start(control, shown, asked, Arc::clone(&cluster), stop.clone());
     let mut engine = Settings::new(Default::default());

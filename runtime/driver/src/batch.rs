@@ -141,7 +141,8 @@ impl Job {
             );
             return Err(Fault::park(Blame::Us, "record-rejected", hint));
         };
-        Ok(letter(to, &self.lane.connector, self.shard, topic, record, &Cause { code, message }))
+        let of = (&*self.lane.connector, self.id.lane);
+        Ok(letter(to, of, self.shard, topic, record, &Cause { code, message }))
     }
 
     /// Takes rows that were rejected before out of the columns as well. Answers their indices.

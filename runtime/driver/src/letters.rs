@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use outflow_api::{DeadLetter, RecordView, Shard};
+use outflow_api::{DeadLetter, LaneId, RecordView, Shard};
 
 /// A larger record's dead letter goes without its value: it says where the record is, and a dead letter topic with
 /// usual limits takes it.
@@ -13,7 +13,7 @@ pub(crate) struct Cause<'a> {
 /// In the terms of Kafka Connect, so that the tools people have for its dead letters work.
 pub(crate) fn letter(
     to: &str,
-    connector: &str,
+    (connector, lane): (&str, LaneId),
     shard: Shard,
     topic: &str,
     record: &RecordView<'_>,
@@ -31,6 +31,7 @@ pub(crate) fn letter(
     add("partition", text(&record.partition.partition.to_string()));
     add("offset", text(&record.offset.0.to_string()));
     add("connector.name", text(connector));
+    add("lane.id", text(&lane.0.to_string()));
     add("task.id", text(&shard.0.to_string()));
     add("stage", text("VALUE_CONVERTER"));
     add("class.name", text("outflow"));

@@ -311,7 +311,9 @@ impl ShardTask {
             Action::ReadDebt { batch, partition, range, by, spent } => {
                 self.read_debt(batch, (partition, range), by, spent)
             }
-            Action::ReadLedger { command, lane, ranges } => self.read_ledger(command, lane, ranges),
+            Action::ReadLedger { command, lane, ranges, letters } => {
+                self.read_ledger(command, (lane, letters), ranges);
+            }
             Action::ReadDeliveries { command, lane, ranges } => self.read_deliveries(command, lane, ranges),
             Action::Remove(old) => self.remove(old),
             Action::Replaced { lane, run, outcome } => self.replaced(lane, run, outcome),

@@ -16,6 +16,9 @@ const PIECES_MAX: usize = 1_000_000;
 /// for delivered unless it was proven lost: one that was abandoned is perhaps visible.
 ///
 /// Between its batches the live stream passed by rows of others: there is nothing to be missed.
+///
+/// Of rows whose dead letters are out ([`of_letters`](Account::of_letters)), each batch that took the row either has it
+/// or made a letter of it: a row that more batches took than there are letters is delivered, and no other.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Account {
     lane: LaneId,
@@ -24,7 +27,10 @@ pub struct Account {
     began: Option<Incarnation>,
     /// Rows of another journal lie within what was asked: its lanes may have been others.
     is_mixed: bool,
-    delivered: Covers,
+    /// Dead letters of each row that was asked for; 0: it was asked for rows that nobody ever took.
+    letters: u32,
+    /// What was taken once, twice and so on; the last is delivered.
+    taken: Vec<Covers>,
     skipped: Covers,
     /// Decided, and no outcome yet: one, as a lane has no more at a time.
     undecided: BTreeMap<BatchId, BTreeMap<TopicPartition, OffsetRange>>,
@@ -33,12 +39,18 @@ pub struct Account {
 
 impl Account {
     pub fn new(lane: LaneId, asked: BTreeMap<TopicPartition, Ranges>) -> Account {
+        Account::of_letters(lane, asked, 0)
+    }
+
+    /// Each of these rows has so many dead letters, one of this lane for each of its batches that could not take it.
+    pub fn of_letters(lane: LaneId, asked: BTreeMap<TopicPartition, Ranges>, letters: u32) -> Account {
         Account {
             lane,
             asked,
             began: None,
             is_mixed: false,
-            delivered: Covers::new(),
+            letters,
+            taken: vec![Covers::new(); letters as usize + 1],
             skipped: Covers::new(),
             undecided: BTreeMap::new(),
             live_since: BTreeMap::new(),
@@ -61,19 +73,40 @@ impl Account {
             }
             LedgerEvent::Revealed | LedgerEvent::Abandoned => {
                 let covers = self.undecided.remove(&row.batch).unwrap_or_default();
-                covers.iter().for_each(|(key, range)| note(&mut self.delivered, &self.asked, *key, *range));
+                covers.iter().for_each(|(key, range)| self.take(*key, *range));
             }
             LedgerEvent::Lost { spent } => {
                 self.undecided.remove(&row.batch);
+                if self.letters > 0 {
+                    return; // a letter without a delivery: who takes the row next makes no other one
+                }
                 for (key, offset) in spent.iter().flat_map(|(key, spent)| spent.iter().map(|offset| (*key, *offset))) {
-                    note(&mut self.delivered, &self.asked, key, OffsetRange::new(offset, offset.after()));
+                    self.take(key, OffsetRange::new(offset, offset.after()));
                 }
             }
             LedgerEvent::Skipped { run, covers } => {
                 self.look_at(row.batch, *run, covers);
-                covers.iter().for_each(|(key, range)| note(&mut self.skipped, &self.asked, *key, *range));
+                for (key, range) in covers {
+                    self.asked_of(*key, *range).into_iter().for_each(|own| insert(&mut self.skipped, *key, own));
+                }
             }
         }
+    }
+
+    /// Once more.
+    fn take(&mut self, key: TopicPartition, range: OffsetRange) {
+        let mut again = self.asked_of(key, range);
+        for taken in &mut self.taken {
+            let known = taken.get(&key).cloned().unwrap_or_default();
+            let own = std::mem::take(&mut again);
+            again = own.iter().flat_map(|own| within(&known, *own)).collect();
+            own.into_iter().for_each(|own| insert(taken, key, own));
+        }
+    }
+
+    /// Memory follows the question, not the ledger.
+    fn asked_of(&self, key: TopicPartition, range: OffsetRange) -> Vec<OffsetRange> {
+        self.asked.get(&key).map(|asked| within(asked, range).collect()).unwrap_or_default()
     }
 
     fn look_at(&mut self, batch: BatchId, run: Option<Revision>, covers: &BTreeMap<TopicPartition, OffsetRange>) {
@@ -107,7 +140,8 @@ impl Account {
                         its lanes were the same: ask for later offsets, or replay with `again`, which doubles rows";
             return Err(reason("ledger-mixed", hint));
         }
-        let pieces: usize = self.delivered.values().chain(self.skipped.values()).map(|all| all.as_slice().len()).sum();
+        let all = self.taken.iter().chain([&self.skipped]).flat_map(BTreeMap::values);
+        let pieces: usize = all.map(|all| all.as_slice().len()).sum();
         if pieces > PIECES_MAX {
             let hint = format!("more than {PIECES_MAX} batches lie within these offsets: ask for fewer at once");
             return Err(reason("ledger-too-long", &hint));
@@ -117,12 +151,13 @@ impl Account {
     }
 
     fn missing_of(&self, key: TopicPartition, asked: &Ranges) -> Ranges {
-        let since = self.live_since.get(&key).copied().unwrap_or(Offset::OPEN);
-        let mut never_passed = asked.clone();
-        never_passed.remove(OffsetRange::new(since, Offset::OPEN));
-        let mut missing = self.skipped.get(&key).cloned().unwrap_or_default();
-        missing.insert_all(&never_passed);
-        if let Some(delivered) = self.delivered.get(&key) {
+        let mut missing = asked.clone();
+        if self.letters == 0 {
+            let since = self.live_since.get(&key).copied().unwrap_or(Offset::OPEN);
+            missing.remove(OffsetRange::new(since, Offset::OPEN));
+            self.skipped.get(&key).into_iter().for_each(|skipped| missing.insert_all(skipped));
+        }
+        if let Some(delivered) = self.taken.last().and_then(|delivered| delivered.get(&key)) {
             missing = missing.minus(delivered);
         }
         self.undecided.values().filter_map(|covers| covers.get(&key)).for_each(|range| missing.remove(*range));
@@ -130,14 +165,13 @@ impl Account {
     }
 }
 
-/// What of `range` was asked for: memory follows the question, not the ledger.
-fn note(into: &mut Covers, asked: &Covers, key: TopicPartition, range: OffsetRange) {
-    for asked in asked.get(&key).map_or(&[][..], Ranges::as_slice) {
-        let (start, next) = (range.start.max(asked.start), range.next.min(asked.next));
-        if start < next {
-            into.entry(key).or_default().insert(OffsetRange::new(start, next));
-        }
-    }
+fn within(ranges: &Ranges, range: OffsetRange) -> impl Iterator<Item = OffsetRange> {
+    let parts = ranges.as_slice().iter().map(move |own| (range.start.max(own.start), range.next.min(own.next)));
+    parts.filter(|(start, next)| start < next).map(|(start, next)| OffsetRange::new(start, next))
+}
+
+fn insert(into: &mut Covers, key: TopicPartition, range: OffsetRange) {
+    into.entry(key).or_default().insert(range);
 }
 
 pub(crate) fn no_beginning() -> Reason {

@@ -20,9 +20,9 @@ pub enum Action {
     /// Read again what the lane owes; stop where the lane's version changes, or where a batch is full. Rows in `spent`
     /// are rejected ones whose dead letters are out.
     ReadDebt { batch: BatchId, partition: TopicPartition, range: OffsetRange, by: Pins, spent: Vec<Offset> },
-    /// Show the shard's whole ledger to an [`Account`](crate::Account) of these ranges. Whenever it is read: what is
-    /// asked for can no longer change.
-    ReadLedger { command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges> },
+    /// Show the shard's whole ledger to an [`Account`](crate::Account) of these ranges and letters. Whenever it is
+    /// read: what is asked for can no longer change.
+    ReadLedger { command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges>, letters: u32 },
     /// Show the shard's whole ledger to [`Deliveries`](crate::Deliveries) of these ranges; as above.
     ReadDeliveries { command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges> },
     /// Take the rows of this batch away, however often it takes: the rows in its place are visible.

@@ -108,6 +108,9 @@ pub enum Act {
     Repair {
         by: Revision,
         ranges: BTreeMap<TopicPartition, Ranges>,
+        /// More than 0: each of these rows became so many dead letters of this lane, and is missing unless it was
+        /// delivered besides.
+        letters: u32,
     },
     /// These offsets once more, routed by that revision, in place of all that was delivered of them.
     Replace {

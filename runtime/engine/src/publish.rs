@@ -43,8 +43,8 @@ impl Engine {
                 if is_full && !self.commanded.contains(&command.lane) {
                     return self.published.push_front(publication);
                 }
-                if let Act::Repair { ranges, .. } = &command.act
-                    && !self.knows_missing(command, ranges, out)
+                if let Act::Repair { ranges, letters, .. } = &command.act
+                    && !self.knows_missing(command, ranges, *letters, out)
                 {
                     return self.published.push_front(publication);
                 }

@@ -32,7 +32,13 @@ impl Engine {
     }
 
     /// Asks, unless it has asked.
-    pub(crate) fn knows_missing(&mut self, command: &Command, ranges: &Missing, out: &mut Vec<Action>) -> bool {
+    pub(crate) fn knows_missing(
+        &mut self,
+        command: &Command,
+        ranges: &Missing,
+        letters: u32,
+        out: &mut Vec<Action>,
+    ) -> bool {
         let mark = self.revisions.applied;
         if let Some(inquiry) = self.inquiry.as_ref().filter(|inquiry| inquiry.command == mark) {
             return inquiry.answer.is_some();
@@ -44,7 +50,7 @@ impl Engine {
         let ranges = self.settled_within(lane, command.feed, ranges);
         let answer = ranges.is_empty().then(|| Ok(Missing::new()));
         if answer.is_none() {
-            out.push(Action::ReadLedger { command: mark, lane: command.lane, ranges });
+            out.push(Action::ReadLedger { command: mark, lane: command.lane, ranges, letters });
         }
         let is_known = answer.is_some();
         self.inquiry = Some(Inquiry { command: mark, answer });

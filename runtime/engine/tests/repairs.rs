@@ -84,6 +84,26 @@ fn without_proof_that_it_never_comes_nothing_is_missing() {
 }
 
 #[test]
+fn a_dead_letter_is_missing_unless_more_batches_took_its_row_than_there_are_letters() {
+    let of_letters = |letters, events: &[(u32, LedgerEvent)]| {
+        let mut account = Account::of_letters(LANE, ranges(&[(3, 4), (7, 9)]), letters);
+        account.see(&began());
+        events.iter().for_each(|(seq, event)| account.see(&row(OWN, LANE, *seq, event.clone())));
+        account.missing().expect("the ledger is whole")
+    };
+    let revealed = LedgerEvent::Revealed;
+    let live = [(1, decided(None, 0, 10)), (1, revealed.clone())];
+    assert_eq!(of_letters(1, &live), ranges(&[(3, 4), (7, 9)]), "the batch left them out");
+    let sent = [&live[..], &[(2, decided(Some(4), 7, 8))]].concat();
+    assert_eq!(of_letters(1, &sent), ranges(&[(3, 4), (8, 9)]), "it may be there");
+    let sent = [&sent[..], &[(2, revealed)]].concat();
+    assert_eq!(of_letters(1, &sent), ranges(&[(3, 4), (8, 9)]), "it is there");
+    assert_eq!(of_letters(2, &sent), ranges(&[(3, 4), (7, 9)]), "it was refused once more");
+    let gone = [(1, decided(None, 0, 10)), (1, lost(&[3])), (2, decided(None, 0, 10)), (2, LedgerEvent::Revealed)];
+    assert_eq!(of_letters(1, &gone), ranges(&[(3, 4), (7, 9)]), "its letter is out, and who read it again made none");
+}
+
+#[test]
 fn a_ledger_that_may_have_lost_something_answers_nothing() {
     let code = |rows: &[LedgerRow]| {
         let mut account = Account::new(LANE, ranges(&[(0, 100)]));
@@ -139,15 +159,15 @@ impl Owner {
     }
 
     fn hears_of_ledger(&mut self, asked: &Action, rows: &[LedgerRow]) -> Vec<Action> {
-        let Action::ReadLedger { command, lane, ranges } = asked else { panic!("{asked:?}") };
-        let mut account = Account::new(*lane, ranges.clone());
+        let Action::ReadLedger { command, lane, ranges, letters } = asked else { panic!("{asked:?}") };
+        let mut account = Account::of_letters(*lane, ranges.clone(), *letters);
         rows.iter().for_each(|row| account.see(row));
         self.hears(Event::LedgerRead { command: *command, account: Ok(account) })
     }
 }
 
 fn repair(start: i64, next: i64) -> Act {
-    Act::Repair { by: Revision(2), ranges: ranges(&[(start, next)]) }
+    Act::Repair { by: Revision(2), ranges: ranges(&[(start, next)]), letters: 0 }
 }
 
 fn asked(actions: &[Action]) -> Option<Action> {

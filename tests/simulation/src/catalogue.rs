@@ -1,4 +1,4 @@
-use crate::{Log, Rng, checker::must};
+use crate::{Log, Rng, RowId, checker::must};
 use outflow_api::{FeedId, LaneId, Offset, OffsetRange, Ranges, Revision, TopicPartition, Track};
 use outflow_catalogue::Needs;
 use outflow_engine::{Act, Command, Publication};
@@ -50,6 +50,39 @@ impl Replaces {
         if self.rng.chance(self.rate) {
             catalogue.replace(&mut self.rng, log);
         }
+    }
+}
+
+/// When somebody sends dead letters again, and which rows have become fit by then. By chance of its own as well.
+pub struct Resends {
+    rng: Rng,
+    /// Per mille of the steps.
+    rate: u64,
+}
+
+/// How often each row of a lane became a dead letter of it.
+type LettersOut = BTreeMap<LaneId, BTreeMap<RowId, u32>>;
+
+impl Resends {
+    pub fn none() -> Resends {
+        Resends { rng: Rng::new(0), rate: 0 }
+    }
+
+    pub fn draw(seed: u64) -> Resends {
+        let mut rng = Rng::new(seed ^ 0x71c5_0b1e_93d4_62fb);
+        let rate = if rng.chance(300) { rng.between(1, 60) } else { 0 };
+        Resends { rng, rate }
+    }
+
+    pub fn disturb(&mut self, catalogue: &mut Catalogue, letters: impl FnOnce() -> LettersOut) {
+        if self.rng.chance(self.rate) {
+            catalogue.resend(&mut self.rng, &letters());
+        }
+    }
+
+    /// Whatever made a dead letter of it before was mended: the model, or the destination's table.
+    pub fn have_mended(&self, row: RowId) -> bool {
+        self.rate > 0 && row.1.0 % 2 == 1
     }
 }
 
@@ -287,7 +320,7 @@ impl Catalogue {
             98..104 => Act::Abandon,
             _ => {
                 let by = if rng.chance(700) { revision } else { any(rng) };
-                Act::Repair { by, ranges: Catalogue::draw_ranges(rng, log, 60) }
+                Act::Repair { by, ranges: Catalogue::draw_ranges(rng, log, 60), letters: 0 }
             }
         }
     }
@@ -311,6 +344,26 @@ impl Catalogue {
             };
             next.commands.push(Command { lane, feed: self.feed(lane), act });
         }
+        self.publish(next);
+    }
+
+    /// Some of one lane's rows that have equally many letters.
+    fn resend(&mut self, rng: &mut Rng, letters: &LettersOut) {
+        if letters.is_empty() {
+            return;
+        }
+        let (revision, mut next) = self.next_entry();
+        let at = rng.index(letters.len());
+        let (lane, rows) = letters.iter().nth(at).expect("it is one of them");
+        let letters = *rows.values().nth(rng.index(rows.len())).expect("it is one of them");
+        let mut ranges: BTreeMap<TopicPartition, Ranges> = BTreeMap::new();
+        for ((key, offset), _) in rows.iter().filter(|(_, own)| **own == letters) {
+            if rng.chance(800) {
+                ranges.entry(*key).or_default().insert(OffsetRange::new(*offset, offset.after()));
+            }
+        }
+        let act = Act::Repair { by: revision, ranges, letters };
+        next.commands.push(Command { lane: *lane, feed: self.feed(*lane), act });
         self.publish(next);
     }
 

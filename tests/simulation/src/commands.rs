@@ -1,8 +1,8 @@
 //! What a transaction that moves the mark of what is applied must bring with it, and what no other may (P31).
 
 use crate::{
-    Checker,
-    checker::{Scene, Verdict, must},
+    Checker, RowId,
+    checker::{Scene, Stage, Verdict, must},
     fates::{Fate, Run},
 };
 use outflow_api::{LaneId, LaneRecord, LedgerEvent, Offset, OffsetRange, Pins, Ranges, Revision, Track, Transaction};
@@ -90,7 +90,8 @@ impl Checker {
                 self.repairs.begin_again(run_of(scene, *lane, order.revision, *by));
                 Ok(())
             }
-            Act::Repair { by, ranges } => self.repair(scene, order, ranges, *by),
+            Act::Repair { by, ranges, letters: 0 } => self.repair(scene, order, ranges, *by),
+            Act::Repair { by, ranges, letters } => self.resend(scene, order, (ranges, *letters), *by),
             Act::Replace { by, ranges } => self.replace(scene, order, ranges, *by),
             Act::Mend => mended(scene, order),
             Act::Pause => {
@@ -181,6 +182,49 @@ impl Checker {
             }
         }
         self.begin_run(scene, order, (&least, asked), by)
+    }
+
+    /// Of the rows that were asked for: all that are dead letters and nothing else, and are still as often what they
+    /// were when somebody looked.
+    fn resend(
+        &mut self,
+        scene: &Scene,
+        order: &Order,
+        (asked, letters): (&BTreeMap<TopicPartition, Ranges>, u32),
+        by: Revision,
+    ) -> Verdict {
+        let lane = order.command.lane;
+        self.repairs.begin_resend(run_of(scene, lane, order.revision, by));
+        let mut least = BTreeMap::new();
+        if !self.repairs.is_trimmed(scene.journal) {
+            for (key, asked) in asked {
+                let mut settled = asked.clone();
+                settled.remove(OffsetRange::new(self.repairs.live_since(scene, lane, *key), Offset::OPEN));
+                let nothing = Ranges::default();
+                settled = settled.minus(self.repairs.owed(scene.journal, lane, *key).unwrap_or(&nothing));
+                settled = settled.minus(self.repairs.pending(scene.journal, lane, *key).unwrap_or(&nothing));
+                // By an earlier command of the same transaction.
+                let runs = scene.after.lanes.get(&lane).into_iter().flat_map(|record| &record.runs);
+                let others = runs.filter(|run| run.id != Some(order.revision));
+                others.filter_map(|run| run.owed.get(key)).for_each(|owed| settled = settled.minus(owed));
+                let rows = settled.as_slice().iter().flat_map(|range| range.start.0..range.next.0).map(Offset);
+                let mut missing = Ranges::default();
+                // What passed over the row when it was another lane's may have taken it, for all that the ledger knows.
+                let passed = |offset: &Offset| self.passed(lane, (*key, *offset)) > letters as usize;
+                let is_letter = |offset: &Offset| self.repairs.is_letter_alone(lane, (*key, *offset), letters);
+                for offset in rows.filter(|offset| is_letter(offset) && !passed(offset)) {
+                    missing.insert(OffsetRange::new(offset, offset.after()));
+                }
+                least.insert(*key, missing);
+            }
+        }
+        self.begin_run(scene, order, (&least, asked), by)
+    }
+
+    /// How many batches of the lane cover the row, and were not lost.
+    fn passed(&self, lane: LaneId, (key, offset): RowId) -> usize {
+        let own = self.batches.iter().filter(|(id, batch)| id.lane == lane && batch.stage != Stage::Lost);
+        own.filter(|(_, batch)| batch.covers.get(&key).is_some_and(|range| range.contains(offset))).count()
     }
 
     /// The ledger says which rows are never delivered.

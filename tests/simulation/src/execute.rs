@@ -46,11 +46,11 @@ impl World {
                 self.must_be_kept(process, *by, &covers, process.engine.is_reading(*batch))?;
                 vec![self.read_debt(process, *batch, (*partition, *range), *by, spent)]
             }
-            What::ReadLedger { command, lane, ranges } => {
+            What::ReadLedger { command, lane, ranges, letters } => {
                 if !luck.effect {
                     return Ok(false);
                 }
-                let mut account = Account::new(*lane, ranges.clone());
+                let mut account = Account::of_letters(*lane, ranges.clone(), *letters);
                 self.journals[process.journal].ledger().for_each(|row| account.see(row));
                 vec![Answer::bare(Event::LedgerRead { command: *command, account: Ok(account) })]
             }
@@ -97,7 +97,9 @@ impl World {
     fn is_rejected(&self, row: RowId, batch: BatchId) -> bool {
         let fit = self.log.row(row).map_or(Fit::Fits, |row| row.fit);
         let staged = self.destinations[batch.lane.0 as usize].kind == Kind::Staged;
-        batch.lane == REJECT_LANE || fit == Fit::NotModel || fit == Fit::NotDestination && staged
+        let is_mended = self.resends.have_mended(row) && self.checker.repairs.has_letter(batch.lane, row);
+        let is_unfit = fit == Fit::NotModel || fit == Fit::NotDestination && staged;
+        batch.lane == REJECT_LANE || is_unfit && !is_mended
     }
 
     fn prepare(

@@ -50,7 +50,7 @@ pub enum What {
     Append(Decision),
     Reveal { pending: Pending, read_rows: bool },
     ReadDebt { batch: BatchId, partition: TopicPartition, range: OffsetRange, by: Pins, spent: Offsets },
-    ReadLedger { command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges> },
+    ReadLedger { command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges>, letters: u32 },
     ReadDeliveries { command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges> },
     Remove(Delivered),
     Abort { prepared: Prepared },
@@ -156,7 +156,9 @@ impl Process {
                     let spent = if spent.is_empty() { Offsets::new() } else { Offsets::from([(partition, spent)]) };
                     What::ReadDebt { batch, partition, range, by, spent }
                 }
-                Action::ReadLedger { command, lane, ranges } => What::ReadLedger { command, lane, ranges },
+                Action::ReadLedger { command, lane, ranges, letters } => {
+                    What::ReadLedger { command, lane, ranges, letters }
+                }
                 Action::ReadDeliveries { command, lane, ranges } => What::ReadDeliveries { command, lane, ranges },
                 Action::Remove(old) => What::Remove(old),
                 Action::Repaired { .. } | Action::Replaced { .. } => continue,

@@ -2,6 +2,7 @@
 
 use crate::{
     RowId,
+    catalogue::REJECT_LANE,
     checker::{Scene, Verdict, must},
     fates::Run,
     journal::State,
@@ -13,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Repairs {
     /// In the order of their commands.
     runs: BTreeMap<Run, usize>,
+    /// Of these, the runs that send dead letters again.
+    resends: BTreeSet<Run>,
     /// Replays that double knowingly, in the same order.
     again: BTreeMap<Run, usize>,
     /// Which batches have a lane's row, of those that were not lost.
@@ -22,6 +25,8 @@ pub struct Repairs {
     /// What was owed since the mark moved last: the ledger is asked at some time since then, and not about that. A run
     /// by other definitions may have found nothing there.
     owed: BTreeMap<(usize, LaneId), BTreeMap<TopicPartition, Ranges>>,
+    /// What waited for an outcome since then.
+    pending: BTreeMap<(usize, LaneId), BTreeMap<TopicPartition, Ranges>>,
     /// Of each journal, as it was before the mark moved last: not later than that the ledger is asked.
     since: BTreeMap<usize, State>,
     /// Journals whose ledger has lost its beginning.
@@ -32,6 +37,27 @@ impl Repairs {
     pub fn begin(&mut self, run: Run) {
         let number = self.runs.len() + self.again.len();
         self.runs.insert(run, number);
+    }
+
+    pub fn begin_resend(&mut self, run: Run) {
+        self.begin(run);
+        self.resends.insert(run);
+    }
+
+    /// How often each row became a dead letter of a lane.
+    pub fn letters_out(&self) -> BTreeMap<LaneId, BTreeMap<RowId, u32>> {
+        let mut all: BTreeMap<LaneId, BTreeMap<RowId, u32>> = BTreeMap::new();
+        for ((lane, row), runs) in self.letters.iter().filter(|((lane, _), _)| *lane != REJECT_LANE) {
+            all.entry(*lane).or_default().insert(*row, runs.len() as u32);
+        }
+        all
+    }
+
+    /// So many letters, and whoever took the row made one of them.
+    pub fn is_letter_alone(&self, lane: LaneId, row: RowId, letters: u32) -> bool {
+        let Some(out) = self.letters.get(&(lane, row)) else { return false };
+        let mut taken = self.taken.get(&(lane, row)).into_iter().flat_map(BTreeMap::values);
+        out.len() == letters as usize && taken.all(|run| out.contains(run))
     }
 
     pub fn begin_again(&mut self, run: Run) {
@@ -61,6 +87,10 @@ impl Repairs {
         self.owed.get(&(journal, lane))?.get(&key)
     }
 
+    pub fn pending(&self, journal: usize, lane: LaneId, key: TopicPartition) -> Option<&Ranges> {
+        self.pending.get(&(journal, lane))?.get(&key)
+    }
+
     /// From here on the live stream brought everything, as far as whoever asked the ledger could know.
     pub fn live_since(&self, scene: &Scene, lane: LaneId, key: TopicPartition) -> Offset {
         let since = self.since.get(&scene.journal).map_or(Offset::ZERO, |state| scene.live_from(state, lane, key));
@@ -70,6 +100,7 @@ impl Repairs {
     pub fn note_owed(&mut self, scene: &Scene, transaction: &Transaction) {
         if scene.before.applied != scene.after.applied {
             self.owed.retain(|(journal, _), _| *journal != scene.journal);
+            self.pending.retain(|(journal, _), _| *journal != scene.journal);
             self.since.insert(scene.journal, scene.before.clone());
         }
         self.insert_owed(scene.journal, scene.before);
@@ -88,22 +119,30 @@ impl Repairs {
             for (key, owed) in record.runs.iter().flat_map(|run| &run.owed).chain(&record.owed) {
                 all.entry(*key).or_default().insert_all(owed);
             }
+            let pending = self.pending.entry((journal, *lane)).or_default();
+            for (key, range) in record.pending.iter().flat_map(|pending| &pending.covers) {
+                pending.entry(*key).or_default().insert(*range);
+            }
         }
     }
 
     pub fn decided(&mut self, id: BatchId, run: Run, rows: &[RowId]) -> Verdict {
         for row in rows {
             let repair = self.runs.get(&run);
+            let letters = self.letters.get(&(id.lane, *row));
+            let is_letter = |of: &Run| letters.is_some_and(|letters| letters.contains(of));
             let others = self.taken.entry((id.lane, *row)).or_default();
             let comes_later = |other: &Run| self.again.get(other) > repair;
-            let other = others.iter().filter(|(_, other)| **other != run).find(|(_, other)| match repair {
+            let is_resend = self.resends.contains(&run);
+            let others_of = others.iter().filter(|(_, other)| **other != run);
+            let mut others_of = others_of.filter(|(_, other)| !(is_resend && is_letter(other)));
+            let other = others_of.find(|(_, other)| match repair {
                 Some(_) => !comes_later(other),
                 None => self.runs.contains_key(other) && !self.again.contains_key(&run),
             });
             must(other.is_none(), || format!("{row:?} is repaired by {run:?} in {id}, and delivered by {other:?}"))?;
-            let letters = self.letters.get(&(id.lane, *row)).into_iter().flatten();
-            let out = letters.filter(|other| **other != run && !comes_later(other)).count();
-            must(repair.is_none() || out == 0, || {
+            let out = letters.into_iter().flatten().filter(|other| **other != run && !comes_later(other)).count();
+            must(repair.is_none() || is_resend || out == 0, || {
                 format!("{row:?} is repaired by {run:?}, and its dead letter is out")
             })?;
             others.insert(id, run);

@@ -1,6 +1,6 @@
 use crate::{
     Catalogue, Checker, Faults, Log, Options, Process, Rng,
-    catalogue::{Replaces, SCHEDULED},
+    catalogue::{Replaces, Resends, SCHEDULED},
     checker::{DecisionLimits, Scene},
     destination::{Destination, Kind},
     execute::{Luck, reason},
@@ -37,6 +37,7 @@ pub struct World {
     pub trace: u64,
     pub tells: bool,
     replaces: Replaces,
+    pub resends: Resends,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +60,7 @@ impl World {
         world.forgetting = Forgetting::draw(seed);
         world.draw_log();
         world.replaces = Replaces::draw(seed);
+        world.resends = Resends::draw(seed);
         let World { catalogue, rng, log, .. } = &mut world;
         catalogue.draw_begins(rng, log);
         world
@@ -91,6 +93,7 @@ impl World {
             trace: 0xcbf2_9ce4_8422_2325,
             tells: false,
             replaces: Replaces::none(),
+            resends: Resends::none(),
             options,
         }
     }
@@ -207,6 +210,7 @@ impl World {
             self.destinations[at].expire(&mut self.checker);
         }
         self.replaces.disturb(&mut self.catalogue, &self.log);
+        self.resends.disturb(&mut self.catalogue, || self.checker.repairs.letters_out());
         Ok(())
     }
 

@@ -36,7 +36,7 @@ async fn tells(running: &Running, who: &str, method: &str, path: &str) -> (u16, 
 }
 
 /// Each route, and who of admin, operator, viewer, the merchant himself and a stranger may ask it.
-pub const ROUTES: [(&str, &str, &str); 50] = [
+pub const ROUTES: [(&str, &str, &str); 55] = [
     ("GET", "/", "aov"),
     ("GET", "/health", "aovms"),
     ("GET", "/health/live", "aovms"),
@@ -59,6 +59,11 @@ pub const ROUTES: [(&str, &str, &str); 50] = [
     ("POST", "/v1/merchants/1002/pause", "ao"),
     ("POST", "/v1/merchants/1002/test", "ao"),
     ("GET", "/v1/merchants/1002/config", "aov"),
+    ("GET", "/v1/dead-letters", "aov"),
+    ("POST", "/v1/dead-letters/send-again", "ao"),
+    ("GET", "/v1/merchants/10%2F01/dead-letters", "aovm"),
+    ("POST", "/v1/merchants/10%2F01/send-again", "aom"),
+    ("GET", "/v1/merchants/1002/dead-letters", "aov"),
     ("GET", "/connectors", "aov"),
     ("POST", "/connectors", "a"),
     ("GET", "/connectors/orders", "aov"),

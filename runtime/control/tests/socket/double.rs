@@ -1,9 +1,9 @@
 use async_trait::async_trait;
 use outflow_control::{
-    Accepted, Act, Alarm, Board, ConnectorState, Connectors, Content, Delivery, Detail, Expected, Flat, Group, Info,
-    Kept, KeyInfo, Kind, LoggerLevel, Loggers, Merchant, Page, Placed, PluginInfo, Put, Refusal, Request, RunState,
-    Standing, State, Steering, Step, TaskId, TaskState, TopicOffset, Undelivered, Validation, Wanted, Wish, Worker,
-    WorkerState,
+    Accepted, Act, Alarm, Board, Chosen, ConnectorState, Connectors, Content, DeadLetters, Delivery, Detail, Expected,
+    Flat, Group, Info, Kept, KeyInfo, Kind, Letter, LetterContent, LetterPage, LetterPlace, LetterRecord, LoggerLevel,
+    Loggers, Merchant, Page, Placed, PluginInfo, Put, Refusal, Request, RunState, SentAgain, Standing, State, Steering,
+    Step, TaskId, TaskState, TopicOffset, Undelivered, Validation, Wanted, WantedLetters, Wish, Worker, WorkerState,
 };
 use serde_json::{Value, json};
 use std::{
@@ -20,6 +20,8 @@ pub struct Asked {
     pub lists: Vec<Wanted>,
     pub requests: Vec<(String, Request)>,
     pub puts: Vec<Put>,
+    pub letters: Vec<WantedLetters>,
+    pub sent: Vec<(Chosen, Option<String>)>,
     /// Everything else, in words.
     pub others: Vec<String>,
 }
@@ -115,6 +117,37 @@ fn known_connector(name: &str) -> Result<(), Refusal> {
 fn info(name: &str, config: Flat) -> Info {
     let tasks = (0..2).map(|task| TaskId { connector: name.to_owned(), task }).collect();
     Info { name: name.to_owned(), config, tasks, kind: Kind::Sink, revision: Some(9) }
+}
+
+#[async_trait]
+impl DeadLetters for Double {
+    async fn list(&self, wanted: WantedLetters) -> Result<LetterPage, Refusal> {
+        let text = |text: &str| LetterContent::Text(text.to_owned());
+        let headers = vec![("trace".to_owned(), LetterContent::Base64("AA==".to_owned()))];
+        let record = LetterRecord { key: Some(text("1001")), value: Some(LetterContent::Bytes(70_000)), headers };
+        let letter = Letter {
+            connector: "orders".into(),
+            lane: Some(7),
+            merchant: Some("1001".into()),
+            topic: "shop.orders".into(),
+            partition: 3,
+            offset: 41,
+            timestamp_ms: 1_790_000_000_000,
+            code: "null-value".into(),
+            message: "column id is required".into(),
+            letter: LetterPlace { topic: "orders.dead".into(), partition: 0, offset: 5 },
+            record: wanted.whole.then_some(record),
+        };
+        self.note(|asked| asked.letters.push(wanted));
+        Ok(LetterPage { dead_letters: vec![letter], next: Some("orders.dead/0=6".into()), looked_at: 6 })
+    }
+
+    async fn send_again(&self, chosen: Chosen, id: Option<String>) -> Result<SentAgain, Refusal> {
+        self.note(|asked| asked.sent.push((chosen, id.clone())));
+        let left = BTreeMap::from([("of a delivery that was removed".to_owned(), 1)]);
+        let id = id.unwrap_or_else(|| "given".into());
+        Ok(SentAgain { id, revision: Some(9), rows: 2, delivered: 1, lanes: vec![7], repeated: false, left })
+    }
 }
 
 #[async_trait]

@@ -42,7 +42,13 @@ async fn start_with(access: Access) -> Running {
     let (stop, stopped) = oneshot::channel::<()>();
     let (address, board) = (control.address(), Board::default());
     let group = Arc::new(Alone(board.clone()));
-    let asked = Asked { steering: Arc::clone(&one) as _, connectors: Arc::clone(&one) as _, loggers: one, group };
+    let asked = Asked {
+        steering: Arc::clone(&one) as _,
+        connectors: Arc::clone(&one) as _,
+        dead_letters: Arc::clone(&one) as _,
+        loggers: one,
+        group,
+    };
     let shown = board.clone();
     let served = tokio::spawn(async move {
         let stop = async { stopped.await.unwrap_or(()) };

@@ -103,6 +103,42 @@ async fn a_wrong_body_is_told_with_what_is_allowed_and_does_nothing() {
 }
 
 #[tokio::test]
+async fn a_merchant_sees_where_his_dead_letters_are_and_why_and_not_what_others_may_read_in_them() {
+    let running = start().await;
+    let (status, all) = running.get("/v1/dead-letters?connector=orders&code=null-value&limit=5").await;
+    assert_eq!((status, &json(&all)["dead_letters"][0]["key"]), (200, &serde_json::json!({ "text": "1001" })));
+    let (status, own) = running.get("/v1/merchants/1001/dead-letters?merchant=1002&lane=7&after=a/0=1").await;
+    let letter = &json(&own)["dead_letters"][0];
+    assert_eq!((status, letter["offset"].as_i64(), letter.get("key")), (200, Some(41), None));
+    let asked = running.double.asked();
+    assert_eq!((asked.letters[0].whole, asked.letters[0].limit), (true, 5));
+    assert_eq!((asked.letters[1].whole, asked.letters[1].chosen.merchant.as_deref()), (false, Some("1001")));
+    for wrong in ["code=a%0Ab", "since=yesterday", "since=h", "lane=x", "limit=0", "colour=red"] {
+        let (status, told) = running.get(&format!("/v1/dead-letters?{wrong}")).await;
+        assert!(status == 400 && told.contains("allowed"), "{wrong}: {status} {told}");
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_are_sent_again_as_they_were_chosen_and_a_merchant_chooses_his_own_alone() {
+    let running = start().await;
+    let body = "{\"connector\": \"orders\", \"since\": \"1970-01-01T00:00:01Z\", \"id\": \"mine\"}";
+    assert_eq!(running.post("/v1/dead-letters/send-again", body).await.0, 202);
+    assert_eq!(running.post("/v1/merchants/1001/send-again", "").await.0, 202);
+    let (status, told) = running.post("/v1/merchants/1001/send-again", "{\"merchant\": \"1002\"}").await;
+    assert!(status == 400 && told.contains("another merchant"), "{told}");
+    let (status, told) = running.post("/v1/dead-letters/send-again", "{\"colour\": \"red\"}").await;
+    assert!(status == 400 && told.contains("allowed"), "{told}");
+    let sent = running.double.asked().sent;
+    let (chosen, id) = &sent[0];
+    assert_eq!(
+        (chosen.connector.as_deref(), chosen.since_ms, id.as_deref()),
+        (Some("orders"), Some(1_000), Some("mine"))
+    );
+    assert_eq!((sent.len(), sent[1].0.merchant.as_deref()), (2, Some("1001")));
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_steers_nothing() {
     let running = start().await;
     let from = |origin: &str| {

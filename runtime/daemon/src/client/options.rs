@@ -11,6 +11,55 @@ pub struct MerchantsOptions {
 }
 
 #[derive(Args)]
+pub struct DeadLettersOptions {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(subcommand)]
+    pub asked: AskedLetters,
+}
+
+#[derive(Subcommand)]
+pub enum AskedLetters {
+    /// Where they are, and why.
+    List {
+        #[command(flatten)]
+        chosen: ChosenLetters,
+        /// Behind this place: as the page before says at its end.
+        #[arg(long)]
+        after: Option<String>,
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+        limit: u64,
+    },
+    /// Deliver them once more, now that what was wrong is mended; what was delivered meanwhile is left out.
+    SendAgain {
+        #[command(flatten)]
+        chosen: ChosenLetters,
+        /// The same id again takes effect once.
+        #[arg(long)]
+        id: Option<String>,
+    },
+}
+
+#[derive(Args)]
+pub struct ChosenLetters {
+    /// Of this connector alone.
+    #[arg(long)]
+    pub connector: Option<String>,
+    /// Of this merchant alone.
+    #[arg(long)]
+    pub merchant: Option<String>,
+    /// Of this delivery alone.
+    #[arg(long)]
+    pub lane: Option<u32>,
+    /// Refused for this reason.
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Of records that are not older: a time as 2026-11-01T00:00:00Z, or an age as 2h.
+    #[arg(long)]
+    pub since: Option<String>,
+}
+
+#[derive(Args)]
 pub struct LagOptions {
     #[command(flatten)]
     pub place: Place,

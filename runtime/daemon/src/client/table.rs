@@ -156,7 +156,7 @@ pub fn lag(lag: &Value) -> String {
 }
 
 /// As wide as its widest cells.
-fn table(head: &[String], rows: &[Vec<String>]) -> String {
+pub fn table(head: &[String], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let all = rows.iter().map(Vec::as_slice).chain([head]);
         all.filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()

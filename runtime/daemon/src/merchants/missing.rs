@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 type Asked = BTreeMap<TopicPartition, Ranges>;
 
 /// Records to look through for what these lanes have missed, by the ledgers of all shards: what is owed or still being
-/// read is among it, as only the shards' owners know that. Blocking.
-pub fn count(cluster: &dyn Cluster, shards: u32, asked: Vec<(LaneId, Asked)>) -> Result<u64, Refusal> {
+/// read is among it, as only the shards' owners know that. `letters`: as
+/// [`Account::of_letters`] has them. Blocking.
+pub fn count(cluster: &dyn Cluster, shards: u32, asked: Vec<(LaneId, Asked)>, letters: u32) -> Result<u64, Refusal> {
     let mut all = 0;
     for shard in 0..shards {
         let own = asked.iter().map(|(lane, asked)| {
             let own = asked.iter().filter(|(key, _)| key.partition % shards == shard);
-            Account::new(*lane, own.map(|(key, ranges)| (*key, ranges.clone())).collect())
+            Account::of_letters(*lane, own.map(|(key, ranges)| (*key, ranges.clone())).collect(), letters)
         });
         let mut accounts: Vec<Account> = own.filter(Account::asks).collect();
         if accounts.is_empty() {

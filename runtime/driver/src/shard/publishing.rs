@@ -88,7 +88,7 @@ impl ShardTask {
                     let (by, mut ranges) = order.ranges();
                     ranges.retain(|key, _| self.is_own(*key));
                     match order {
-                        Order::Repair { .. } => Act::Repair { by, ranges },
+                        Order::Repair { letters, .. } => Act::Repair { by, ranges, letters: *letters },
                         Order::Replace { .. } => Act::Replace { by, ranges },
                         _ => Act::Replay { by, ranges },
                     }

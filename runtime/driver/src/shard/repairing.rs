@@ -35,8 +35,13 @@ impl Repairs {
 }
 
 impl ShardTask {
-    pub(super) fn read_ledger(&mut self, command: Applied, lane: LaneId, ranges: BTreeMap<TopicPartition, Ranges>) {
-        let new = move || Account::new(lane, ranges.clone());
+    pub(super) fn read_ledger(
+        &mut self,
+        command: Applied,
+        (lane, letters): (LaneId, u32),
+        ranges: BTreeMap<TopicPartition, Ranges>,
+    ) {
+        let new = move || Account::of_letters(lane, ranges.clone(), letters);
         self.show_ledger(new, Account::see, move |account| Event::LedgerRead { command, account });
     }
 
