@@ -13,6 +13,7 @@ mod fleet;
 mod merchants;
 mod passes;
 mod poison;
+mod resend;
 mod routing;
 mod shops;
 mod source;
