@@ -14,6 +14,8 @@ use std::{
 /// Each accident must be found within these.
 pub const MUTANT_SEEDS: u64 = 1_000;
 const DEFAULT_SEEDS: u64 = 10_000;
+/// Each is a build of its own, and all of them take longer than everything else.
+const MUTANT_PARTS: usize = 3;
 const MUTANTS: &str = "tests/simulation/mutants";
 /// The dev profile keeps assertions (a simulator that does not check is a heater) and optimises engine and simulation.
 const BUILT: &str = "debug/outflow-simulation";
@@ -26,6 +28,14 @@ pub fn run(report: &mut Report, seeds: Option<u64>, seed: Option<u64>) {
     }
 }
 
+/// A part of all accidents: three commits behind one another try all of them.
+pub fn part_of_mutants(report: &mut Report, commit: usize) {
+    let known = known();
+    let own: Vec<&String> = known.iter().skip(commit % MUTANT_PARTS).step_by(MUTANT_PARTS).collect();
+    println!("── {} of {} accidents; all of them: cargo xtask sim --mutant all", own.len(), known.len());
+    find_each(report, own, None, None);
+}
+
 /// One accident by its name, or `all` of them.
 pub fn mutants(report: &mut Report, name: &str, seeds: Option<u64>, seed: Option<u64>) {
     let known = known();
@@ -34,6 +44,10 @@ pub fn mutants(report: &mut Report, name: &str, seeds: Option<u64>, seed: Option
         println!("no accident {name:?} in {MUTANTS}; there are: {}", known.join(", "));
         report.add("mutants", 0, 1, std::time::Duration::ZERO);
     }
+    find_each(report, chosen, seeds, seed);
+}
+
+fn find_each(report: &mut Report, chosen: Vec<&String>, seeds: Option<u64>, seed: Option<u64>) {
     for mutant in chosen {
         let started = Instant::now();
         let (passed, verdict) = match find(mutant, seeds, seed) {
