@@ -45,6 +45,7 @@ mod publishing;
 mod repairing;
 mod replacing;
 mod view;
+mod walk;
 
 pub use ages::{Undelivered, oldest, oldest_known};
 pub use repairing::Repaired;
@@ -160,6 +161,7 @@ pub(crate) struct ShardTask {
     pieces: HashMap<BatchId, Arc<HeldPieces>>,
     /// The last revision of the config log that the engine was told.
     told: Revision,
+    walk: walk::Walk,
     repairs: repairing::Repairs,
     hold: Hold,
     replacements: replacing::Replacements,
@@ -195,6 +197,7 @@ impl ShardTask {
             letters: HashMap::new(),
             pieces: HashMap::new(),
             told,
+            walk: walk::Walk::default(),
             repairs: repairing::Repairs::default(),
             hold,
             replacements: replacing::Replacements::default(),
@@ -219,10 +222,10 @@ impl ShardTask {
                 _ = tick.tick() => {
                     while self.tasks.try_join_next().is_some() {}
                     self.tick();
+                    self.walk();
                     if shown.elapsed() >= STATUS_EVERY {
                         shown = Instant::now();
                         self.look_at_ages();
-                        self.show();
                         self.resume();
                         self.hold.set(self.needs());
                     }

@@ -64,8 +64,6 @@ pub struct LaneView {
     pub is_behind: bool,
     /// Offsets that are owed, those of runs included.
     pub owed: u64,
-    /// The first offset in each partition that is not delivered: owed, open, or decided and not visible yet.
-    pub undelivered: BTreeMap<TopicPartition, Offset>,
     pub runs: usize,
     /// Old batches that are removed as soon as what takes their place is visible.
     pub removals: usize,
@@ -195,7 +193,12 @@ impl Engine {
 
     /// Lanes about which there is something to say; all others take what comes and owe nothing.
     pub fn lane_views(&self) -> impl Iterator<Item = (LaneId, LaneView)> {
-        self.lanes.iter().map(|(id, lane)| (id, self.view(lane)))
+        self.lane_views_behind(None)
+    }
+
+    /// Those behind this one: whoever looks at all lanes can do so in steps.
+    pub fn lane_views_behind(&self, last: Option<LaneId>) -> impl Iterator<Item = (LaneId, LaneView)> {
+        self.lanes.behind(last).map(|(id, lane)| (id, self.view(lane)))
     }
 
     /// Where the newest definitions begin to route a partition's rows: nothing below is read for the first time.
@@ -226,7 +229,6 @@ impl Engine {
             open_bytes: lane.open.iter().map(|open| open.bytes()).sum(),
             is_behind: lane.is_behind(),
             owed: owed.sum(),
-            undelivered: self.undelivered(lane),
             runs: record.runs.iter().filter(|run| run.id.is_some()).count(),
             removals: record.replacing.as_ref().map_or(0, |replacing| replacing.old.len()),
             pending: record.pending.as_ref().map(|pending| pending.id),
@@ -235,9 +237,11 @@ impl Engine {
         }
     }
 
-    fn undelivered(&self, lane: &Lane) -> BTreeMap<TopicPartition, Offset> {
-        let record = &lane.record;
+    /// The first offset in each partition that is not delivered: owed, open, or decided and not visible yet.
+    pub fn undelivered(&self, id: LaneId) -> BTreeMap<TopicPartition, Offset> {
         let mut first: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
+        let Some(lane) = self.lanes.get(id) else { return first };
+        let record = &lane.record;
         let mut see = |partition: TopicPartition, offset: Offset| {
             first.entry(partition).and_modify(|known| *known = offset.min(*known)).or_insert(offset);
         };

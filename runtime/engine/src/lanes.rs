@@ -1,6 +1,9 @@
 use crate::{agenda::Agenda, lane::Lane};
 use outflow_api::LaneId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 /// All lanes about which there is something to say. Whoever changes one leaves its name behind.
 #[derive(Default)]
@@ -23,6 +26,11 @@ impl Lanes {
 
     pub fn iter(&self) -> impl Iterator<Item = (LaneId, &Lane)> {
         self.lanes.iter().map(|(id, lane)| (*id, lane))
+    }
+
+    pub fn behind(&self, last: Option<LaneId>) -> impl Iterator<Item = (LaneId, &Lane)> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.lanes.range((from, Bound::Unbounded)).map(|(id, lane)| (*id, lane))
     }
 
     pub fn get_mut(&mut self, id: LaneId) -> Option<&mut Lane> {

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::{alarms::Alarms, stay::Stay, timeline::Timeline};
+use outflow_catalogue::Catalogue;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// All lanes are looked at so often.
@@ -86,6 +87,10 @@ impl Ages {
         self.timelines.entry(partition).or_default().read_again(piece.start, rows, now_ms());
     }
 
+    pub(super) fn is_survey_due(&self) -> bool {
+        self.surveyed.is_none_or(|at| at.elapsed() >= SURVEY_EVERY)
+    }
+
     pub(super) fn overdue(&self, connector: &str) -> Overdue {
         self.overdue.get(connector).copied().unwrap_or_default()
     }
@@ -131,7 +136,7 @@ fn now_ms() -> i64 {
 
 /// What a survey finds.
 #[derive(Default)]
-struct Survey {
+pub(super) struct Survey {
     overdue: BTreeMap<String, Overdue>,
     unknown: BTreeMap<TopicPartition, BTreeSet<Offset>>,
     late: BTreeMap<Late, Option<u64>>,
@@ -160,10 +165,6 @@ impl Survey {
 }
 
 impl ShardTask {
-    pub(super) fn undelivered(&self, partition: TopicPartition, from: Offset) -> Undelivered {
-        self.undelivered_at(partition, from, now_ms(), Ages::age)
-    }
-
     fn undelivered_at(
         &self,
         partition: TopicPartition,
@@ -178,20 +179,30 @@ impl ShardTask {
         Undelivered { from, log_start: log.start, age_ms, stay }
     }
 
-    /// Looks at everybody now and then, and asks for what is not known meanwhile.
+    pub(super) fn undelivered_of(&self, id: LaneId) -> impl Iterator<Item = (TopicPartition, Undelivered)> {
+        let now_ms = now_ms();
+        let undelivered = self.engine.undelivered(id).into_iter();
+        undelivered.map(move |(key, from)| (key, self.undelivered_at(key, from, now_ms, Ages::age)))
+    }
+
+    /// Asks for what the last survey did not know.
     pub(super) fn look_at_ages(&mut self) {
-        if self.ages.surveyed.is_none_or(|at| at.elapsed() >= SURVEY_EVERY) {
-            self.ages.surveyed = Some(Instant::now());
-            self.survey();
-        }
         if !self.ages.is_asking && !self.is_draining {
             self.ask();
         }
     }
 
-    fn survey(&mut self) {
+    pub(super) fn survey_lane(&self, survey: &mut Survey, catalogue: &Catalogue, id: LaneId) {
+        let Some(entry) = catalogue.lane(id) else { return };
+        for (partition, seen) in self.undelivered_of(id) {
+            survey.see(&entry.connector, Late::Lane(id), partition, seen);
+        }
+    }
+
+    /// What nobody has read yet, and what all of it comes to.
+    pub(super) fn finish_survey(&mut self, mut survey: Survey) {
+        self.ages.surveyed = Some(Instant::now());
         let now_ms = now_ms();
-        let mut survey = Survey::default();
         {
             let catalogue = self.shared.configuration.catalogue();
             for (track, position) in self.engine.tracks() {
@@ -201,13 +212,6 @@ impl ShardTask {
                 if end.is_some_and(|end| position < *end) {
                     let seen = self.undelivered_at(track.partition, position, now_ms, Ages::age_ahead);
                     survey.see(&feed.connector, Late::Unread(track), track.partition, seen);
-                }
-            }
-            for (id, view) in self.engine.lane_views() {
-                let Some(entry) = catalogue.lane(id).filter(|_| !view.undelivered.is_empty()) else { continue };
-                for (partition, from) in view.undelivered {
-                    let seen = self.undelivered_at(partition, from, now_ms, Ages::age);
-                    survey.see(&entry.connector, Late::Lane(id), partition, seen);
                 }
             }
             for who in survey.late.keys() {

@@ -41,8 +41,8 @@ impl ShardTask {
                     change.lanes.contains(&id) || connector.is_some_and(|name| change.connectors.contains(name))
                 })
             };
-            let parked = self.engine.lane_views().filter(|(_, view)| view.parked.is_some() && !view.is_held);
-            parked.map(|(id, _)| id).filter(|id| is_touched(*id)).collect()
+            let is_held = |id: LaneId| self.engine.lane_view(id).is_some_and(|view| view.is_held);
+            self.engine.parked_lanes().filter(|id| is_touched(*id) && !is_held(*id)).collect()
         };
         touched.into_iter().for_each(|id| self.handle(Event::Resume(id)));
     }

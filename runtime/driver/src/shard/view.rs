@@ -1,7 +1,10 @@
 //! What people see of a shard.
 
 use super::*;
-use crate::status::{LaneCounts, LaneStatus, OwnLane, PartitionStatus};
+use crate::{
+    shard::walk::Seen,
+    status::{OwnLane, PartitionStatus},
+};
 use outflow_engine::LaneView;
 
 /// One lane in this shard, as it stands.
@@ -41,9 +44,6 @@ pub(crate) enum Which {
     Parked,
 }
 
-/// Of those that are parked, so many are shown by name.
-const SHOWN_MAX: usize = 100;
-
 impl ShardTask {
     pub(super) fn look(&self, look: Look) {
         let state = |(id, view): (LaneId, LaneView)| LaneState {
@@ -56,7 +56,7 @@ impl ShardTask {
             has_pending: view.pending.is_some(),
             parked: view.parked,
             is_held: view.is_held,
-            undelivered: view.undelivered.into_iter().map(|(key, from)| (key, self.undelivered(key, from))).collect(),
+            undelivered: self.undelivered_of(id).collect(),
             repaired: self.repairs.of(id).cloned(),
             replaced: self.replacements.of(id).cloned(),
             removals: view.removals,
@@ -80,35 +80,16 @@ impl ShardTask {
         let _ = look.answer.send(states);
     }
 
-    pub(super) fn show(&self) {
-        let mut counts: BTreeMap<String, LaneCounts> = BTreeMap::new();
-        let (mut parked, mut own) = (Vec::new(), BTreeMap::<String, OwnLane>::new());
-        {
-            let catalogue = self.shared.configuration.catalogue();
-            for (id, view) in self.engine.lane_views() {
-                let Some(entry) = catalogue.lane(id) else { continue };
-                if !counts.contains_key(&entry.connector) {
-                    counts.insert(entry.connector.clone(), LaneCounts::default());
-                }
-                if entry.merchant.is_none() && !catalogue.is_gone(id) {
-                    let (is_held, is_pending) = (view.is_held, view.pending.is_some());
-                    let lane = OwnLane { is_held, is_pending, undelivered: view.undelivered.clone() };
-                    match own.get_mut(&entry.connector) {
-                        Some(known) => known.and(lane),
-                        None => drop(own.insert(entry.connector.clone(), lane)),
-                    }
-                }
-                let count = counts.get_mut(&entry.connector).expect("just inserted");
-                count.active += 1;
-                count.open_rows += view.open_rows;
-                count.behind += u64::from(view.is_behind);
-                // Debts of many lanes lie over the same records: the largest says how far behind the connector is.
-                count.owed = count.owed.max(view.owed);
-                count.parked += u64::from(view.parked.is_some());
-                if let Some((code, hint)) = view.parked.filter(|_| parked.len() < SHOWN_MAX) {
-                    let (connector, merchant) = (entry.connector.clone(), entry.merchant.clone());
-                    parked.push(LaneStatus { lane: id.0, connector, merchant, code, hint });
-                }
+    pub(super) fn show(&self, seen: Seen) {
+        let Seen { mut counts, parked, own: of_connectors } = seen;
+        let mut own = BTreeMap::<String, OwnLane>::new();
+        for (id, connector) in of_connectors {
+            let Some(view) = self.engine.lane_view(id) else { continue };
+            let (is_held, is_pending) = (view.is_held, view.pending.is_some());
+            let lane = OwnLane { is_held, is_pending, undelivered: self.engine.undelivered(id) };
+            match own.get_mut(&connector) {
+                Some(known) => known.and(lane),
+                None => drop(own.insert(connector, lane)),
             }
         }
         for name in self.ages.overdue_connectors() {

@@ -9,7 +9,7 @@ use crate::{
     table::machine,
     worker::Worker,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -18,8 +18,10 @@ use std::{
 const FLUSH: &str = "{ rows: 20000, bytes: 16MiB, age: 60s }";
 /// Every so many merchants' destinations are dead.
 const DEAD_OF: u32 = 50;
-/// Until those that are dead are known to be.
-const WARM_UP: Duration = Duration::from_secs(45);
+/// Until so many of those that are dead are known to be: first batches are due after a minute.
+const PARKED_PERCENT: u64 = 30;
+const WARM_UP_MAX: Duration = Duration::from_secs(240);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 const GOAL_MS: f64 = 50.0;
 /// A merchant in the middle, one whose destination is dead, and pages: the first, one behind many, one that is rare.
 const PATHS: [&str; 12] = [
@@ -53,12 +55,24 @@ pub fn run(size: Size) -> Finding {
         &ground.kafka,
         Pace { topic: topic_of("answers"), rate: size.rate, merchants: size.lanes, without: None },
     );
-    std::thread::sleep(WARM_UP);
-    let parked = worker.get("/v1/lag").unwrap_or_default()["connectors"]["answers"]["lanes_parked"].clone();
+    let parked = wait_parked(&worker, u64::from(size.lanes / DEAD_OF) * PARKED_PERCENT / 100);
     let asked = ask(&worker, size);
     load.finish();
     worker.kill();
-    finding(size, &parked, &asked)
+    finding(size, parked, &asked)
+}
+
+/// How many there are then.
+fn wait_parked(worker: &Worker, wanted: u64) -> u64 {
+    let until = Instant::now() + WARM_UP_MAX;
+    loop {
+        let lag = worker.get("/v1/lag").unwrap_or_default();
+        let parked = lag["connectors"]["answers"]["lanes_parked"].as_u64().unwrap_or_default();
+        if parked >= wanted || Instant::now() > until {
+            return parked;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
 }
 
 fn configure(site: &Site, dead: &Dead, lanes: u32) {
@@ -88,7 +102,7 @@ fn ask(worker: &Worker, size: Size) -> BTreeMap<&'static str, Vec<f64>> {
     asked
 }
 
-fn finding(size: Size, parked: &Value, asked: &BTreeMap<&'static str, Vec<f64>>) -> Finding {
+fn finding(size: Size, parked: u64, asked: &BTreeMap<&'static str, Vec<f64>>) -> Finding {
     let mut text = format!(
         "{} merchants, {} of them dead: one third refuses connections, one takes requests and never answers, one \
          answers after {} s; {parked} lanes parked when it began; {} events/s; each path asked in turns for {} s; \
