@@ -184,6 +184,7 @@ pub(crate) fn need(method: &Method, path: &str) -> Need {
             Need::Command
         }
         ["v1", "dead-letters", "send-again"] if method == Method::POST => Need::Command,
+        ["v1", "dry-run"] if method == Method::POST => Need::Command,
         ["connectors", _, "offsets"] | ["connectors", _, "topics", "reset"] => Need::Command,
         ["connector-plugins", _, "config", "validate"] if method == Method::PUT => Need::Command,
         _ => Need::Configure,

@@ -9,6 +9,7 @@
 //! | `board`, `status`, `metrics` | what is shown |
 //! | `steering` | what may be asked of merchants, and how it is answered |
 //! | `connectors` | the same of connectors, in Kafka Connect's terms |
+//! | `dry_run` | what would happen if something were put, and its paths |
 //! | `group` | the other workers |
 //! | `request`, `body` | a body or query as people write it, checked |
 //! | `refusal` | why something asked is not done |
@@ -26,6 +27,7 @@ mod body;
 mod connect;
 mod connectors;
 mod dead_letters;
+mod dry_run;
 mod group;
 mod loggers;
 mod merchants;
@@ -48,6 +50,10 @@ pub use connectors::{
 pub use dead_letters::{
     Chosen, Content as LetterContent, DeadLetters, Letter, LetterPage, Place as LetterPlace, Record as LetterRecord,
     SentAgain, WantedLetters,
+};
+pub use dry_run::{
+    Change, Column, ColumnChange, DryRun, DryRuns, Effect, Past, PastSpan, Proposal, Proposed, Rejection, Sampled,
+    Trial,
 };
 pub use group::{Group, Worker};
 pub use loggers::{LEVELS, LoggerLevel, Loggers};

@@ -53,14 +53,19 @@ async fn put(
     body: Body,
 ) -> Result<Response, Refusal> {
     let Path(id) = id.map_err(unreadable)?;
-    let mut content: Map<String, Value> = body::read(&headers, body, CONTENT)?;
-    let said = content.entry("merchant").or_insert_with(|| id.as_str().into());
-    if said.as_str() != Some(&id) && said.as_i64().map(|said| said.to_string()).as_deref() != Some(&id) {
-        return Err(Refusal::malformed(format!("the body is of merchant {said}, and the path's is {id:?}")));
-    }
-    let placed = steering.put(&id, Value::Object(content), body::expected(&headers)?).await?;
+    let content = of_merchant(&id, body::read(&headers, body, CONTENT)?)?;
+    let placed = steering.put(&id, content, body::expected(&headers)?).await?;
     let status = if placed.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, tag(placed.revision), Json(placed)).into_response())
+}
+
+/// What is said of a merchant, with his id in it.
+pub(crate) fn of_merchant(id: &str, mut content: Map<String, Value>) -> Result<Value, Refusal> {
+    let said = content.entry("merchant").or_insert_with(|| id.into());
+    if said.as_str() != Some(id) && said.as_i64().map(|said| said.to_string()).as_deref() != Some(id) {
+        return Err(Refusal::malformed(format!("the body is of merchant {said}, and the path's is {id:?}")));
+    }
+    Ok(Value::Object(content))
 }
 
 async fn config(State(steering): Asked, id: Result<Path<String>, PathRejection>) -> Result<Response, Refusal> {
@@ -128,7 +133,7 @@ async fn act(
     Ok((StatusCode::ACCEPTED, Json(accepted)).into_response())
 }
 
-fn unreadable(rejection: PathRejection) -> Refusal {
+pub(crate) fn unreadable(rejection: PathRejection) -> Refusal {
     Refusal::malformed(format!("the path cannot be read, it is UTF-8 in percent encoding: {rejection}"))
 }
 

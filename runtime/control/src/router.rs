@@ -1,8 +1,8 @@
 use crate::{
-    Access, Board, Connectors, DeadLetters, Group, Loggers, Phase, Refusal, Steering,
+    Access, Board, Connectors, DeadLetters, DryRuns, Group, Loggers, Phase, Refusal, Steering,
     access::guard,
     connect::{self, at},
-    dead_letters, loggers, merchants,
+    dead_letters, dry_run, loggers, merchants,
     metrics::metrics,
     plugins,
 };
@@ -30,6 +30,7 @@ pub struct Asked {
     pub dead_letters: Arc<dyn DeadLetters>,
     pub loggers: Arc<dyn Loggers>,
     pub group: Arc<dyn Group>,
+    pub dry_runs: Arc<dyn DryRuns>,
 }
 
 /// Where we are reached, and by whom.
@@ -47,7 +48,7 @@ struct Shown {
 }
 
 pub fn router(board: Board, asked: Asked, version: &'static str, site: Site) -> Router {
-    let Asked { steering, connectors, dead_letters: letters, loggers, group } = asked;
+    let Asked { steering, connectors, dead_letters: letters, dry_runs, loggers, group } = asked;
     at(Router::new(), "/health", get(health))
         .route("/", get(root))
         .route("/health/live", get(live))
@@ -60,6 +61,7 @@ pub fn router(board: Board, asked: Asked, version: &'static str, site: Site) -> 
         .with_state(Shown { board, group, version })
         .merge(merchants::routes(steering))
         .merge(dead_letters::routes(letters))
+        .merge(dry_run::routes(dry_runs))
         .merge(connect::routes(Arc::clone(&connectors)))
         .merge(plugins::routes(connectors))
         .merge(loggers::routes(loggers))

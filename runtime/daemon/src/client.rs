@@ -1,6 +1,7 @@
 //! `outflow merchants`, `connectors`, `dead-letters` and `lag`: asks a running daemon.
 
 mod connectors;
+mod dry_run;
 mod http;
 mod letters;
 mod options;
@@ -40,6 +41,7 @@ pub fn merchants(options: &MerchantsOptions) -> Answer<()> {
             daemon
                 .say(&daemon.send("PUT", &path, Some(&content(file)?))?.sound()?, &format!("{merchant} is configured"))
         }
+        Asked::DryRun { merchant, trial } => dry_run::merchant(&daemon, merchant, trial),
         Asked::Config { merchant } => daemon.print(&daemon.get(&format!("v1/merchants/{}/config", encoded(merchant)))?),
         Asked::Remove { merchant, undelivered } => {
             let query = undelivered.as_ref().map_or_else(String::new, |what| format!("?undelivered={what}"));

@@ -100,6 +100,24 @@ impl Connectors {
         Ok(())
     }
 
+    /// What is to be published for a connector, and whether it is new.
+    pub fn plan_of(&self, put: &Put) -> Result<(Plan, bool), Refusal> {
+        self.files.check_writable()?;
+        let Put { name, config, expected, standing } = put;
+        let configuration = self.configuration()?;
+        let (is_new, left) = {
+            let catalogue = configuration.catalogue();
+            let is_new = catalogue.connector(name).is_none();
+            if !is_new && *expected == Expected::Nothing {
+                return Err(exists(name));
+            }
+            self.check_not_in_files(&catalogue, name)?;
+            (is_new, catalogue.left(name).unwrap_or_default())
+        };
+        let (flat, connector) = judge::connector(&self.files.config().worker, name, config.clone())?;
+        Ok((plan(&connector, &flat, wants(*expected), *standing, left), is_new))
+    }
+
     async fn order(&self, orders: Vec<Order>) -> Result<(), Refusal> {
         if !orders.is_empty() {
             self.steering.order(new_id()?, orders).await?;
@@ -127,21 +145,8 @@ impl outflow_control::Connectors for Connectors {
     }
 
     async fn put(&self, put: Put) -> Result<Kept, Refusal> {
-        self.files.check_writable()?;
-        let Put { name, config, expected, standing } = put;
-        let configuration = self.configuration()?;
-        let is_new = {
-            let catalogue = configuration.catalogue();
-            let is_new = catalogue.connector(&name).is_none();
-            if !is_new && expected == Expected::Nothing {
-                return Err(exists(&name));
-            }
-            self.check_not_in_files(&catalogue, &name)?;
-            is_new
-        };
-        let (flat, connector) = judge::connector(&self.files.config().worker, &name, config)?;
-        let left = configuration.catalogue().left(&name).unwrap_or_default();
-        let plan = plan(&connector, &flat, wants(expected), standing, left);
+        let (plan, is_new) = self.plan_of(&put)?;
+        let Put { name, expected, standing, .. } = put;
         published(self.steering.publish(plan).await.map_err(wrong)?, &name, expected)?;
         tracing::info!(connector = name, is_new, "configured over REST");
         if is_new && standing != Standing::Running {

@@ -6,6 +6,7 @@ mod client;
 mod cluster;
 mod connectors;
 mod demo;
+mod dry_run;
 mod files;
 mod fleet;
 mod health;

@@ -39,9 +39,9 @@ const UNKNOWN: &str = "retention_left_seconds is not known of all partitions: ei
 
 /// The daemon's side of [`outflow_control::Steering`].
 pub struct Merchants {
-    steering: Steering,
+    pub steering: Steering,
     status: Status,
-    cluster: Arc<dyn Cluster>,
+    pub cluster: Arc<dyn Cluster>,
     files: Files,
     fleet: Fleet,
     /// Looking up offsets opens a client: one at a time.

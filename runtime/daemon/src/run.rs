@@ -2,6 +2,7 @@ use crate::{
     client::Place,
     cluster,
     connectors::Connectors,
+    dry_run::DryRuns,
     files::{self, Files},
     fleet::Fleet,
     health,
@@ -118,11 +119,13 @@ pub async fn work(
     let letters = Letters { steering: steering.clone(), cluster: Arc::clone(&cluster), looking: Arc::default() };
     let matching = tokio::spawn(look_for_topics(Arc::clone(&connectors)));
     let merchants =
-        Merchants::new(steering.clone(), status.clone(), Arc::clone(&cluster), files.clone(), fleet.clone());
+        Arc::new(Merchants::new(steering.clone(), status.clone(), Arc::clone(&cluster), files.clone(), fleet.clone()));
+    let dry_runs = Arc::new(DryRuns::new(Arc::clone(&merchants), Arc::clone(&connectors)));
     let asked = Asked {
-        steering: Arc::new(merchants),
+        steering: merchants,
         connectors,
         dead_letters: Arc::new(letters),
+        dry_runs,
         loggers: Arc::new(levels),
         group: Arc::new(fleet),
     };

@@ -78,10 +78,7 @@ impl Job {
     }
 
     fn attempt(&self, rows: &Rows) -> Result<Result<Made, CutAt>, Fault> {
-        let decoded = match self.lane.rejects {
-            Some((code, message)) => reject_all(rows, code, message),
-            None => self.lane.decoder.decode(rows),
-        };
+        let decoded = decode(&self.lane, rows);
         let mut causes: BTreeMap<usize, (&str, String)> =
             decoded.rejected.into_iter().map(|row| (row.index, (row.code, row.message))).collect();
         let mut batches = decoded.batches;
@@ -198,6 +195,14 @@ impl Job {
         }
         survey.hash = hash.finish();
         survey
+    }
+}
+
+/// What a lane's rows become.
+pub(crate) fn decode(lane: &OpenLane, rows: &Rows) -> Decoded {
+    match lane.rejects {
+        Some((code, message)) => reject_all(rows, code, message),
+        None => lane.decoder.decode(rows),
     }
 }
 

@@ -174,6 +174,17 @@ impl Configuration {
     }
 }
 
+/// The next revision, or why there is none.
+pub(crate) fn drafted(catalogue: &Catalogue, wanted: &Wanted, forced: bool) -> Result<ConfigRevision, Published> {
+    match draft(catalogue, wanted, forced) {
+        Draft::Nothing => Err(Published::Nothing),
+        Draft::Superseded => Err(Published::Superseded),
+        Draft::Moved => Err(Published::Moved),
+        Draft::Taken(why) => Err(Published::Taken(why)),
+        Draft::Publish(revision) => Ok(revision),
+    }
+}
+
 fn command(revision: Revision, command: &CommandEntry) -> ConfigEntry {
     let content = serde_json::to_vec(command).expect("commands are plain JSON");
     ConfigEntry { object: format!("command/{}", revision.0), content: Some(content.into()) }
@@ -264,13 +275,7 @@ impl Desk {
     fn serve(&mut self, request: Request) {
         match request {
             Request::Wanted { wanted, forced, answer } => {
-                let published = self.publish(|catalogue| match draft(catalogue, &wanted, forced) {
-                    Draft::Nothing => Err(Published::Nothing),
-                    Draft::Superseded => Err(Published::Superseded),
-                    Draft::Moved => Err(Published::Moved),
-                    Draft::Taken(why) => Err(Published::Taken(why)),
-                    Draft::Publish(revision) => Ok(revision),
-                });
+                let published = self.publish(|catalogue| drafted(catalogue, &wanted, forced));
                 let _ = answer.send(published);
             }
             Request::Standing { connector, standing, orders, answer } => {

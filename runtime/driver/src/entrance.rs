@@ -95,6 +95,16 @@ pub(crate) async fn publish_plan(
     follows: Option<String>,
     forced: bool,
 ) -> Result<Published, Fault> {
+    let wanted = resolve(cluster, configuration, plan).await?;
+    configuration.publish(Wanted { follows, ..wanted }, forced).await
+}
+
+/// A plan with the topics, and the offsets where lanes begin, as they are now.
+pub(crate) async fn resolve(
+    cluster: &Arc<dyn Cluster>,
+    configuration: &Configuration,
+    plan: Arc<Plan>,
+) -> Result<Wanted, Fault> {
     let cluster = Arc::clone(cluster);
     let begin = plan.starts.keys().filter_map(|at| Some((*at, plan.wanted.lanes.get(*at)?)));
     let new = if plan.starts.is_empty() { BTreeSet::new() } else { configuration.catalogue().new_among(begin) };
@@ -103,8 +113,7 @@ pub(crate) async fn publish_plan(
         let entries = catalogue.connector_names().filter_map(|name| catalogue.connector(name));
         entries.filter_map(|entry| entry.dead_letters.clone()).collect()
     };
-    let wanted = blocking(move || plan.resolve(cluster.as_ref(), &new, &dead_letters)).await?;
-    configuration.publish(Wanted { follows, ..wanted }, forced).await
+    blocking(move || plan.resolve(cluster.as_ref(), &new, &dead_letters)).await
 }
 
 pub(crate) async fn blocking<T: Send + 'static>(

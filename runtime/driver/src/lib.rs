@@ -27,6 +27,8 @@
 //! | `shard/ages` | how old is what is not delivered, and how long it is kept |
 //! | `shard/publishing` | what the config log brings, in the engine's terms |
 //! | `route` | whose rows are these? |
+//! | `sample` | the newest records of some topics, for whoever wants to see what would become of them |
+//! | `trial` | what would become of them by definitions that nobody has published |
 //! | `lanes` | lanes that are open |
 //! | `reader`, `catch_up` | the two threads that read the source |
 //! | `pass` | one way through a partition for everybody who reads again |
@@ -71,12 +73,14 @@ mod reader;
 mod retry;
 mod route;
 mod rows;
+mod sample;
 mod shard;
 mod status;
 mod stay;
 mod steering;
 mod timeline;
 mod topology;
+mod trial;
 mod worker;
 
 pub use calls::CallLimits;
@@ -86,11 +90,13 @@ pub use memory::Budget;
 pub use nowhere::Nowhere;
 pub use plan::{From, Plan, TopicPattern};
 pub use route::Field;
+pub use sample::Sample;
 pub use shard::{LaneState, Repaired, Replacement, Undelivered, oldest, oldest_known};
 pub use status::{
     CallsStatus, CircuitStatus, ConnectorStatus, LaneCounts, LaneStatus, OwnLane, PartitionStatus, ShardStatus, Status,
     Summary,
 };
 pub use stay::Stay;
-pub use steering::Steering;
+pub use steering::{Drafted, Steering};
+pub use trial::{Trial, Tried, TriedLane, open_newest};
 pub use worker::{Worker, WorkerSettings};

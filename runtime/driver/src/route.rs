@@ -71,10 +71,7 @@ impl Router {
             match &entry.merchant {
                 None => shares.all(routes.own(), pin, version, &rows),
                 Some(key) => {
-                    let field = match key {
-                        MerchantKey::Path(path) => Some(self.field(path)),
-                        MerchantKey::Key | MerchantKey::Header(_) => None,
-                    };
+                    let field = self.field_of(key);
                     for row in rows.clone() {
                         let record = block.get(row);
                         let merchant = merchant_of(&record, key, field.as_deref());
@@ -93,6 +90,24 @@ impl Router {
                 }
             }
             shares.read.push((Arc::clone(&routes.name), rows.len() as u64, unclaimed));
+        }
+    }
+
+    /// Whom each of these rows names, whether anybody knows him or not.
+    pub fn named<'b>(
+        &self,
+        key: &'b MerchantKey,
+        block: &'b RecordBlock,
+        rows: Range<usize>,
+    ) -> impl Iterator<Item = Cow<'b, [u8]>> {
+        let field = self.field_of(key);
+        rows.filter_map(move |row| merchant_of(&block.get(row), key, field.as_deref()))
+    }
+
+    fn field_of(&self, key: &MerchantKey) -> Option<Arc<dyn Field>> {
+        match key {
+            MerchantKey::Path(path) => Some(self.field(path)),
+            MerchantKey::Key | MerchantKey::Header(_) => None,
         }
     }
 

@@ -1,11 +1,11 @@
 use crate::{
     Plan,
-    configuration::{Configuration, Published, Standing},
-    entrance::{blocking, publish_plan},
+    configuration::{Configuration, Published, Standing, drafted},
+    entrance::{blocking, publish_plan, resolve},
     shard::{LaneState, Look, Which},
 };
-use outflow_api::{Cluster, Fault, LaneId, Revision};
-use outflow_catalogue::{CommandEntry, Order};
+use outflow_api::{Cluster, ConfigRevision, Fault, LaneId, Revision};
+use outflow_catalogue::{CommandEntry, Order, Wanted};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -77,20 +77,19 @@ impl Steering {
     /// same name, is a fault; missing dead letter topics are made.
     pub async fn publish(&self, plan: Plan) -> Result<Published, Fault> {
         let Wheel { cluster, configuration, .. } = self.wheel()?;
-        let names: Vec<String> = {
-            let catalogue = configuration.catalogue();
-            let names = plan.topics.keys().chain(plan.patterns.keys());
-            names.filter(|name| catalogue.connector(name).is_none()).cloned().collect()
-        };
+        admit(&cluster, &configuration, &plan).await?;
         let (asked, dead_letters) = (Arc::clone(&cluster), plan.dead_letters.clone());
-        blocking(move || {
-            if !names.is_empty() {
-                asked.admit(&names)?;
-            }
-            if dead_letters.is_empty() { Ok(()) } else { asked.provide(&dead_letters) }
-        })
-        .await?;
+        blocking(move || if dead_letters.is_empty() { Ok(()) } else { asked.provide(&dead_letters) }).await?;
         publish_plan(&cluster, &configuration, Arc::new(plan), None, false).await
+    }
+
+    /// What `publish` would publish now, after the same checks: nothing is published, and no topic is made.
+    pub async fn draft(&self, plan: Plan) -> Result<Drafted, Fault> {
+        let Wheel { cluster, configuration, .. } = self.wheel()?;
+        admit(&cluster, &configuration, &plan).await?;
+        let wanted = resolve(&cluster, &configuration, Arc::new(plan)).await?;
+        let outcome = drafted(&configuration.catalogue(), &wanted, false);
+        Ok(Drafted { wanted, outcome })
     }
 
     /// Holds a connector, or lets it go on, with what is ordered of its lanes.
@@ -103,4 +102,23 @@ impl Steering {
     ) -> Result<Published, Fault> {
         self.wheel()?.configuration.stand(connector, standing, CommandEntry { id, orders }).await
     }
+}
+
+/// A plan as it would be published.
+pub struct Drafted {
+    /// With today's topics and offsets.
+    pub wanted: Wanted,
+    /// The next revision, or why there would be none.
+    pub outcome: Result<ConfigRevision, Published>,
+}
+
+/// Of connectors that are new: is anything else at work under their names?
+async fn admit(cluster: &Arc<dyn Cluster>, configuration: &Configuration, plan: &Plan) -> Result<(), Fault> {
+    let names: Vec<String> = {
+        let catalogue = configuration.catalogue();
+        let names = plan.topics.keys().chain(plan.patterns.keys());
+        names.filter(|name| catalogue.connector(name).is_none()).cloned().collect()
+    };
+    let cluster = Arc::clone(cluster);
+    blocking(move || if names.is_empty() { Ok(()) } else { cluster.admit(&names) }).await
 }

@@ -43,4 +43,4 @@ mod schema;
 pub use json::{DEPTH_MAX, FieldPath, FieldPathError, JsonDecoder, RECORD_BYTES_MAX};
 pub use ndjson::{NdjsonCompression, NdjsonOptions};
 pub use parquet::{ParquetCompression, ParquetOptions};
-pub use schema::is_json;
+pub use schema::{is_json, sql_type};

@@ -1,11 +1,13 @@
 use async_trait::async_trait;
 use outflow_control::{
-    Accepted, Act, Alarm, Board, Chosen, ConnectorState, Connectors, Content, DeadLetters, Delivery, Detail, Expected,
-    Flat, Group, Info, Kept, KeyInfo, Kind, Letter, LetterContent, LetterPage, LetterPlace, LetterRecord, LoggerLevel,
-    Loggers, Merchant, Page, Placed, PluginInfo, Put, Refusal, Request, RunState, SentAgain, Standing, State, Steering,
-    Step, TaskId, TaskState, TopicOffset, Undelivered, Validation, Wanted, WantedLetters, Wish, Worker, WorkerState,
+    Accepted, Act, Alarm, Board, Change, Chosen, Column, ColumnChange, ConnectorState, Connectors, Content,
+    DeadLetters, Delivery, Detail, DryRun, DryRuns, Effect, Expected, Flat, Group, Info, Kept, KeyInfo, Kind, Letter,
+    LetterContent, LetterPage, LetterPlace, LetterRecord, LoggerLevel, Loggers, Merchant, Page, Past, PastSpan, Placed,
+    PluginInfo, Proposal, Proposed, Put, Refusal, Rejection, Request, RunState, Sampled, SentAgain, Standing, State,
+    Steering, Step, TaskId, TaskState, TopicOffset, Trial, Undelivered, Validation, Wanted, WantedLetters, Wish,
+    Worker, WorkerState,
 };
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -22,6 +24,7 @@ pub struct Asked {
     pub puts: Vec<Put>,
     pub letters: Vec<WantedLetters>,
     pub sent: Vec<(Chosen, Option<String>)>,
+    pub proposals: Vec<Proposal>,
     /// Everything else, in words.
     pub others: Vec<String>,
 }
@@ -239,6 +242,58 @@ impl Connectors for Double {
         let error_count = config.len();
         Ok(Validation { name: plugin.to_owned(), error_count, groups: Vec::new(), configs: Vec::new() })
     }
+}
+
+#[async_trait]
+impl DryRuns for Double {
+    async fn dry_run(&self, proposal: Proposal) -> Result<DryRun, Refusal> {
+        match &proposal.of {
+            Proposed::Merchant { id, .. } => known(id)?,
+            Proposed::Connector { name, .. } => known_connector(name)?,
+        }
+        self.note(|asked| asked.proposals.push(proposal));
+        Ok(answer())
+    }
+}
+
+/// With all that an answer may have.
+fn answer() -> DryRun {
+    let change = Change {
+        effect: Effect::Added,
+        connector: "orders".into(),
+        merchant: Some("1001".into()),
+        lane: Some(7),
+        identity: Some("s3://lake/1001".into()),
+        settings: vec!["without".into()],
+        past: Some(Past {
+            records: None,
+            partitions: vec![PastSpan { topic: "orders".into(), partition: 3, from: 0, to: Some(17) }],
+        }),
+        owed: Some(5),
+        told: "it is added".into(),
+    };
+    let trial = Trial {
+        connector: "orders".into(),
+        merchant: Some("1001".into()),
+        identity: "s3://lake/1001".into(),
+        columns: vec![Column { name: "total".into(), sql_type: "DECIMAL(18,2)".into(), required: true }],
+        column_changes: vec![ColumnChange { name: "total".into(), was: None, becomes: Some("DECIMAL(18,2)".into()) }],
+        rows: 1,
+        shown: vec![RawValue::from_string("{\"total\":12345678901234567.89}".into()).expect("JSON")],
+        left_out: 1,
+        rejected: 1,
+        rejections: vec![Rejection {
+            topic: "orders".into(),
+            partition: 3,
+            offset: 16,
+            code: "not-json".into(),
+            message: "it is none".into(),
+        }],
+        trouble: Some("it would park".into()),
+    };
+    let sample = Sampled { connector: "orders".into(), records: 3, of_others: Some(1), unclaimed: Some(0) };
+    let notes = vec!["not all were read".into()];
+    DryRun { ok: false, revision: 9, changes: vec![change], sample: vec![sample], deliveries: vec![trial], notes }
 }
 
 impl Loggers for Double {

@@ -14,6 +14,7 @@ use tokio::{
 mod access;
 mod connect;
 mod double;
+mod dry_run;
 mod openapi;
 mod steered;
 
@@ -46,6 +47,7 @@ async fn start_with(access: Access) -> Running {
         steering: Arc::clone(&one) as _,
         connectors: Arc::clone(&one) as _,
         dead_letters: Arc::clone(&one) as _,
+        dry_runs: Arc::clone(&one) as _,
         loggers: one,
         group,
     };

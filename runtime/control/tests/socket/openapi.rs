@@ -86,7 +86,7 @@ async fn every_route_is_described_and_every_answer_is_as_its_description_says() 
             }
             id if id.ends_with("/replay") => "{\"from\": \"earliest\", \"mode\": \"again\", \"confirm\": true}",
             "/connectors" => "{\"name\": \"new\", \"config\": {}}",
-            "/v1/merchants" => "{\"merchant\": \"7\"}",
+            "/v1/merchants" | "/v1/dry-run" => "{\"merchant\": \"1001\"}",
             _ => "{}",
         };
         let (status, answer) = running.ask(method, &id, &["Content-Type: application/json"], body).await;

@@ -1,9 +1,9 @@
 //! `outflow connectors`: as Kafka Connect's clients do.
 
 use crate::client::{
-    content,
+    content, dry_run,
     http::{Answer, Daemon, encoded},
-    options::Place,
+    options::{Place, Trying},
     table,
 };
 use clap::{Args, Subcommand};
@@ -36,6 +36,12 @@ enum Asked {
     Validate {
         #[arg(long, short)]
         file: String,
+    },
+    /// Say what would come of it, and change nothing: of what is in force, or of a file that might be put.
+    DryRun {
+        connector: String,
+        #[command(flatten)]
+        trial: Trying,
     },
     /// Its undelivered records go with it.
     Remove {
@@ -95,6 +101,7 @@ pub fn connectors(options: &ConnectorsOptions) -> Answer<()> {
             let errors = serde_json::from_str::<Value>(&told)?["error_count"].as_u64().unwrap_or(0);
             if errors == 0 { Ok(()) } else { Err(format!("{errors} error(s)").into()) }
         }
+        Asked::DryRun { connector, trial } => dry_run::connector(&daemon, connector, trial),
         Asked::Remove { connector } => act("DELETE", connector, "", "is removed"),
         Asked::Pause { connector } => act("PUT", connector, "/pause", "is paused"),
         Asked::Resume { connector } => act("PUT", connector, "/resume", "goes on"),
@@ -106,7 +113,7 @@ pub fn connectors(options: &ConnectorsOptions) -> Answer<()> {
 }
 
 /// Also as it is given to `POST /connectors`: `{ "name": …, "config": { … } }`; lists are written as their JSON.
-fn flat(content: Value) -> Answer<Value> {
+pub fn flat(content: Value) -> Answer<Value> {
     let inner = content.get("config").filter(|config| config.is_object()).cloned();
     let Value::Object(keys) = inner.unwrap_or(content) else {
         return Err("a connector's configuration is an object of keys and texts".into());

@@ -118,6 +118,12 @@ pub enum Asked {
         #[arg(long, short)]
         file: String,
     },
+    /// Say what would come of it, and change nothing: of what is in force, or of a file that might be put.
+    DryRun {
+        merchant: String,
+        #[command(flatten)]
+        trial: Trying,
+    },
     /// As it was put over REST.
     Config { merchant: String },
     /// Remove one that was put over REST.
@@ -137,6 +143,16 @@ pub enum Asked {
         #[arg(long, value_parser = place)]
         to: Value,
     },
+}
+
+#[derive(Args)]
+pub struct Trying {
+    /// What `put` takes; `-` is standard input.
+    #[arg(long, short)]
+    pub file: Option<String>,
+    /// How many of the newest records are tried.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=1_000))]
+    pub records: u64,
 }
 
 #[derive(Args)]

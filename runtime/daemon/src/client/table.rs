@@ -1,8 +1,10 @@
 //! Answers for people.
 
 mod connect;
+mod dry_run;
 
 pub use connect::{connector, connectors, offsets, plugins, steps, validation};
+pub use dry_run::dry_run;
 
 use outflow_control::{Accepted, Delivery, Detail, Merchant, Page, Repair, Replacement};
 use serde_json::Value;

@@ -33,23 +33,27 @@ impl Merchants {
         }
     }
 
+    /// What is to be published for him, and whether he is new.
+    pub fn plan_of(&self, id: &str, content: &Value, expected: Expected) -> Result<(Plan, bool), Refusal> {
+        let configuration = self.steering.configuration()?;
+        let catalogue = configuration.catalogue();
+        self.check_writable(&catalogue, id)?;
+        let known = catalogue.document(&document(id));
+        if known.is_some() && expected == Expected::Nothing {
+            return Err(Refusal::conflict(format!("merchant {id:?} already exists")));
+        }
+        let connectors = self.connectors_of(&catalogue, content)?;
+        let config = self.files.config();
+        let sinks = outflow_registry::sinks();
+        let merchant =
+            merchant_document(&document(id), content, &config.worker, &connectors, sinks, &SystemEnvironment);
+        let merchant = merchant.map_err(|problems| Refusal::malformed(problems.to_string()))?;
+        Ok((plan(&catalogue, &merchant, &connectors, content, expected), known.is_none()))
+    }
+
     pub(super) async fn put_document(&self, id: &str, content: Value, expected: Expected) -> Result<Placed, Refusal> {
         let configuration = self.steering.configuration()?;
-        let (plan, is_new) = {
-            let catalogue = configuration.catalogue();
-            self.check_writable(&catalogue, id)?;
-            let known = catalogue.document(&document(id));
-            if known.is_some() && expected == Expected::Nothing {
-                return Err(Refusal::conflict(format!("merchant {id:?} already exists")));
-            }
-            let connectors = self.connectors_of(&catalogue, &content)?;
-            let config = self.files.config();
-            let sinks = outflow_registry::sinks();
-            let merchant =
-                merchant_document(&document(id), &content, &config.worker, &connectors, sinks, &SystemEnvironment);
-            let merchant = merchant.map_err(|problems| Refusal::malformed(problems.to_string()))?;
-            (plan(&catalogue, &merchant, &connectors, &content, expected), known.is_none())
-        };
+        let (plan, is_new) = self.plan_of(id, &content, expected)?;
         published(self.steering.publish(plan).await.map_err(wrong)?, id, expected)?;
         tracing::info!(merchant = id, is_new, "configured over REST");
         let revision = configuration.catalogue().document(&document(id)).map_or(0, |(revision, _)| revision.0);

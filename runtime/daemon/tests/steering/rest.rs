@@ -12,14 +12,14 @@ use std::process::Command;
 const ALL: [&str; 2] = ["1001", "1002"];
 const CLASS: &str = "outflow.ObjectStoreSinkConnector";
 
-fn asks(daemon: &Daemon<'_>, method: &str, path: &str, body: &Value) -> Answer {
+pub fn asks(daemon: &Daemon<'_>, method: &str, path: &str, body: &Value) -> Answer {
     let url = daemon.url().expect("it listens");
     let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
     let body = if body.is_null() { String::new() } else { body.to_string() };
     ask(port, method, path, &["Content-Type: application/json"], &body).expect("it answers")
 }
 
-fn status(daemon: &Daemon<'_>, method: &str, path: &str, body: &Value) -> u16 {
+pub fn status(daemon: &Daemon<'_>, method: &str, path: &str, body: &Value) -> u16 {
     let answer = asks(daemon, method, path, body);
     // Of a test that fails, the reason.
     println!("{method} {path}: {} {}", answer.status, answer.body);
@@ -27,7 +27,7 @@ fn status(daemon: &Daemon<'_>, method: &str, path: &str, body: &Value) -> u16 {
 }
 
 /// Of a connector that delivers all orders to one folder.
-fn lake(site: &Site, folder: &str) -> Value {
+pub fn lake(site: &Site, folder: &str) -> Value {
     json!({
         "connector.class": CLASS,
         "tasks.max": "3",
