@@ -165,6 +165,11 @@ impl outflow_control::Connectors for Connectors {
             let catalogue = configuration.catalogue();
             known_connector(&catalogue, name)?;
             self.check_not_in_files(&catalogue, name)?;
+            // Before anything is stopped: who is late must not stop what somebody else has put.
+            let said = catalogue.document(&document(name)).map(|(revision, _)| revision);
+            if !wants(expected).is_met(said) {
+                return published(Published::Moved, name, expected);
+            }
             Connectors::own_lanes(&catalogue, name)
         };
         let left = match lanes.is_empty() {

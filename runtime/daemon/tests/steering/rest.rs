@@ -299,6 +299,31 @@ fn two_writers_do_not_overwrite_each_other() {
 }
 
 #[test]
+fn a_connector_that_somebody_else_has_changed_meanwhile_is_not_stopped_by_who_would_remove_it() {
+    let site = Site::new(&ALL);
+    let daemon = site.start();
+    let port = daemon.url().and_then(|url| url.rsplit_once(':')?.1.parse().ok()).expect("a port");
+    assert_eq!(status(&daemon, "PUT", "/connectors/all/config", &lake(&site, "all")), 201);
+    let remove = |tag: &str| {
+        let tag = format!("If-Match: {tag}");
+        ask(port, "DELETE", "/connectors/all", &[&tag], "").expect("it answers").status
+    };
+    let known = asks(&daemon, "GET", "/connectors/all/config", &Value::Null);
+    let tag = known.head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("an ETag").to_owned();
+    let mut config = lake(&site, "all");
+    config["flush.age"] = "200ms".into();
+    assert_eq!(status(&daemon, "PUT", "/connectors/all/config", &config), 200);
+    assert_eq!(remove(&tag), 412, "it is not what was read");
+    assert_eq!(state(&daemon, "all")["connector"]["state"], "RUNNING");
+    site.produce(&["9"], 0..10);
+    site.wait_for("all", 0..10, 1);
+    let known = asks(&daemon, "GET", "/connectors/all/config", &Value::Null);
+    let tag = known.head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("an ETag").to_owned();
+    assert_eq!(remove(&tag), 204);
+    daemon.drain();
+}
+
+#[test]
 fn a_wrong_configuration_is_told_key_by_key_and_nothing_of_it_is_kept() {
     let site = Site::new(&ALL);
     let daemon = site.start();
