@@ -172,7 +172,7 @@ pub(crate) fn need(method: &Method, path: &str) -> Need {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     match segments.as_slice() {
         ["health"] | ["health", "live" | "ready"] if is_read => Need::Nothing,
-        ["v1", "merchants", id] | ["v1", "merchants", id, "config" | "dead-letters"] if is_read => {
+        ["v1", "merchants", id] | ["v1", "merchants", id, "config" | "dead-letters" | "events"] if is_read => {
             Need::SeeMerchant(decoded(id))
         }
         ["v1", "merchants", id, action] if method == Method::POST && *action != "config" => {
@@ -214,7 +214,7 @@ pub(crate) async fn guard(State(access): State<Access>, request: Request, next: 
         Ok(who) => who,
         Err(refused) => {
             let status = refused.status();
-            tracing::warn!(target: "outflow_audit", %method, path, status, "refused");
+            tracing::warn!(target: "outflow_audit", %method, path, status, event = "refused", "refused");
             let mut response = refused.into_response();
             if status == StatusCode::UNAUTHORIZED.as_u16() {
                 let schemes = HeaderValue::from_static("Bearer, Basic realm=\"outflow\"");
@@ -226,7 +226,7 @@ pub(crate) async fn guard(State(access): State<Access>, request: Request, next: 
     let response = next.run(request).await;
     if !matches!(method, Method::GET | Method::HEAD) {
         let status = response.status().as_u16();
-        tracing::info!(target: "outflow_audit", who = who.0, %method, path, status, "asked");
+        tracing::info!(target: "outflow_audit", who = who.0, %method, path, status, event = "asked", "asked");
     }
     response
 }

@@ -3,7 +3,8 @@
 use crate::{
     Refusal,
     body::{self, Body},
-    request::{limit, since, text},
+    events::{now_ms, since},
+    request::{limit, text},
 };
 use async_trait::async_trait;
 use axum::{
@@ -156,7 +157,7 @@ fn wanted(query: &str) -> Result<WantedLetters, Refusal> {
             "merchant" => chosen.merchant = Some(value),
             "lane" => chosen.lane = Some(lane(&value)?),
             "code" => chosen.code = Some(value),
-            "since" => chosen.since_ms = Some(since(&value)?),
+            "since" => chosen.since_ms = Some(since_ms(&value)?),
             "after" => after = Some(value),
             "limit" => most = limit(&value)?,
             _ => {
@@ -166,6 +167,10 @@ fn wanted(query: &str) -> Result<WantedLetters, Refusal> {
         }
     }
     Ok(WantedLetters { chosen, after, limit: most, whole: true })
+}
+
+fn since_ms(text: &str) -> Result<i64, Refusal> {
+    since(text, now_ms()).map(u64::cast_signed)
 }
 
 fn lane(text: &str) -> Result<u32, Refusal> {
@@ -218,6 +223,6 @@ fn chosen(headers: &HeaderMap, body: Body) -> Result<(Chosen, Option<String>), R
     if id.as_deref() == Some("") {
         return Err(Refusal::wrong("id is empty; allowed: some text of the caller's own, or none"));
     }
-    let since_ms = from.as_deref().map(since).transpose()?;
+    let since_ms = from.as_deref().map(since_ms).transpose()?;
     Ok((Chosen { connector, merchant, lane, code, since_ms }, id))
 }

@@ -1,7 +1,7 @@
 //! What a worker shows over HTTP (is it alive, is it ready, how far is it), and what people may ask of it.
 //!
 //! In: snapshots of the [`Status`], which the driver publishes on the [`Board`], and requests. Out: answers, and calls
-//! of [`Steering`], [`Connectors`] and [`Loggers`]. Nothing else reaches back. Addresses that others can
+//! of [`Steering`], [`Connectors`], [`Events`] and [`Loggers`]. Nothing else reaches back. Addresses that others can
 //! reach need tokens and TLS.
 //!
 //! | file | noun |
@@ -10,6 +10,7 @@
 //! | `steering` | what may be asked of merchants, and how it is answered |
 //! | `connectors` | the same of connectors, in Kafka Connect's terms |
 //! | `dry_run` | what would happen if something were put, and its paths |
+//! | `events` | what happened of late |
 //! | `group` | the other workers |
 //! | `request`, `body` | a body or query as people write it, checked |
 //! | `refusal` | why something asked is not done |
@@ -28,6 +29,7 @@ mod connect;
 mod connectors;
 mod dead_letters;
 mod dry_run;
+mod events;
 mod group;
 mod loggers;
 mod merchants;
@@ -55,6 +57,7 @@ pub use dry_run::{
     Change, Column, ColumnChange, DryRun, DryRuns, Effect, Past, PastSpan, Proposal, Proposed, Rejection, Sampled,
     Trial,
 };
+pub use events::{Event, EventLevel, EventPage, Events, Sought, rfc3339};
 pub use group::{Group, Worker};
 pub use loggers::{LEVELS, LoggerLevel, Loggers};
 pub use metrics::metrics;

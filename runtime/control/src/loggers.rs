@@ -5,6 +5,7 @@ use crate::{
     body::{self, Body},
     connect::{at, parameters},
 };
+use async_trait::async_trait;
 use axum::{
     Json, Router,
     extract::{Path, RawQuery, State},
@@ -16,10 +17,13 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What is logged, by target: `root` is everything that no other one says.
+#[async_trait]
 pub trait Loggers: Send + Sync {
     fn all(&self) -> BTreeMap<String, LoggerLevel>;
     /// Answers the loggers that changed. `level` is one of [`LEVELS`].
     fn set(&self, logger: &str, level: &str) -> Result<Vec<String>, Refusal>;
+    /// On all workers that can be reached.
+    async fn set_everywhere(&self, logger: &str, level: &str) -> Result<(), Refusal>;
 }
 
 /// In Connect's words.
@@ -67,9 +71,10 @@ async fn set(
     let known = LEVELS.into_iter().find(|known| level.eq_ignore_ascii_case(known));
     let unknown = || Refusal::unknown(format!("there is no level {level:?}; allowed: {}", LEVELS.join(", ")));
     let scope = parameters(query.as_deref()).find(|(key, _)| key == "scope").map(|(_, value)| value);
+    let level = known.ok_or_else(unknown)?;
     if scope.is_some_and(|scope| scope.eq_ignore_ascii_case("cluster")) {
-        let hint = "each worker has its own levels: ask each of them, with scope=worker";
-        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, format!("scope=cluster is not supported: {hint}")));
+        loggers.set_everywhere(&logger, level).await?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(Json(loggers.set(&logger, known.ok_or_else(unknown)?)?).into_response())
+    Ok(Json(loggers.set(&logger, level)?).into_response())
 }

@@ -3,10 +3,7 @@
 use crate::{Act, Alarm, Begin, Refusal, Request, State, Until, Wanted};
 use chrono::DateTime;
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{
-    collections::BTreeMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::BTreeMap;
 
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
@@ -62,27 +59,6 @@ fn alarm(text: &str) -> Result<Alarm, Refusal> {
 pub(crate) fn limit(text: &str) -> Result<usize, Refusal> {
     let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
     limit.ok_or_else(|| Refusal::malformed(format!("limit is {text:?}; allowed: 1 to {LIMIT_MAX}")))
-}
-
-/// A time, or how long ago, in milliseconds since 1970 UTC.
-pub(crate) fn since(text: &str) -> Result<i64, Refusal> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.timestamp_millis());
-    }
-    let unit_ms = |unit| match unit {
-        's' => Some(1_000),
-        'm' => Some(60_000),
-        'h' => Some(3_600_000),
-        'd' => Some(86_400_000),
-        _ => None,
-    };
-    let age = text.chars().last().and_then(unit_ms).zip(text.get(..text.len().saturating_sub(1)));
-    let age_ms = age.and_then(|(unit_ms, number)| number.parse::<u32>().ok().map(|number| unit_ms * i64::from(number)));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
-    let allowed = "a time such as 2026-11-01T00:00:00Z, or an age such as 90s, 15m, 2h or 3d";
-    age_ms
-        .map(|age_ms| now - age_ms)
-        .ok_or_else(|| Refusal::malformed(format!("since is {text:?}; allowed: {allowed}")))
 }
 
 pub(crate) fn text(what: &str, text: &str) -> Result<(), Refusal> {

@@ -1,8 +1,8 @@
 use crate::{
-    Access, Board, Connectors, DeadLetters, DryRuns, Group, Loggers, Phase, Refusal, Steering,
+    Access, Board, Connectors, DeadLetters, DryRuns, Events, Group, Loggers, Phase, Refusal, Steering,
     access::guard,
     connect::{self, at},
-    dead_letters, dry_run, loggers, merchants,
+    dead_letters, dry_run, events, loggers, merchants,
     metrics::metrics,
     plugins,
 };
@@ -29,6 +29,7 @@ pub struct Asked {
     pub connectors: Arc<dyn Connectors>,
     pub dead_letters: Arc<dyn DeadLetters>,
     pub loggers: Arc<dyn Loggers>,
+    pub events: Arc<dyn Events>,
     pub group: Arc<dyn Group>,
     pub dry_runs: Arc<dyn DryRuns>,
 }
@@ -48,7 +49,7 @@ struct Shown {
 }
 
 pub fn router(board: Board, asked: Asked, version: &'static str, site: Site) -> Router {
-    let Asked { steering, connectors, dead_letters: letters, dry_runs, loggers, group } = asked;
+    let Asked { steering, connectors, dead_letters: letters, dry_runs, loggers, events, group } = asked;
     at(Router::new(), "/health", get(health))
         .route("/", get(root))
         .route("/health/live", get(live))
@@ -65,6 +66,7 @@ pub fn router(board: Board, asked: Asked, version: &'static str, site: Site) -> 
         .merge(connect::routes(Arc::clone(&connectors)))
         .merge(plugins::routes(connectors))
         .merge(loggers::routes(loggers))
+        .merge(events::routes(events))
         .fallback(|| async { error(StatusCode::NOT_FOUND, "HTTP 404 Not Found") })
         .method_not_allowed_fallback(|| async { error(StatusCode::METHOD_NOT_ALLOWED, "HTTP 405 Method Not Allowed") })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

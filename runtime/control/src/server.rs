@@ -85,7 +85,7 @@ impl Control {
         let Control { listener, address, tls, access } = self;
         let site = Site { is_loopback: address.ip().is_loopback(), access };
         let router = router(board, asked, version, site);
-        tracing::info!(%address, tls = tls.is_some(), "listening");
+        tracing::info!(%address, tls = tls.is_some(), event = "worker-listens", "listening");
         let server = async {
             match tls {
                 None => axum::serve(listener, router).with_graceful_shutdown(signal).await,

@@ -1,14 +1,16 @@
-//! `outflow merchants`, `connectors`, `dead-letters` and `lag`: asks a running daemon.
+//! `outflow merchants`, `connectors`, `dead-letters`, `events` and `lag`: asks a running daemon.
 
 mod connectors;
 mod dry_run;
+mod events;
 mod http;
 mod letters;
 mod options;
 mod table;
 
 pub use connectors::{ConnectorsOptions, connectors};
-pub use http::{Daemon, encoded};
+pub use events::{EventsOptions, events};
+pub use http::{Daemon, Told, encoded};
 pub use letters::dead_letters;
 pub use options::{DeadLettersOptions, LagOptions, MerchantsOptions, Place};
 

@@ -94,7 +94,13 @@ impl Connectors {
             let expected = wants(Expected::Revision(revision));
             let plan = plan(&connector, &flat, expected, Standing::Running, BTreeMap::new());
             if let Published::At(revision) = self.steering.publish(plan).await? {
-                tracing::info!(connector = name, revision = revision.0, "other topics fit its pattern now");
+                let revision = revision.0;
+                tracing::info!(
+                    connector = name,
+                    revision,
+                    event = "topics-matched",
+                    "other topics fit its pattern now"
+                );
             }
         }
         Ok(())
@@ -148,7 +154,7 @@ impl outflow_control::Connectors for Connectors {
         let (plan, is_new) = self.plan_of(&put)?;
         let Put { name, expected, standing, .. } = put;
         published(self.steering.publish(plan).await.map_err(wrong)?, &name, expected)?;
-        tracing::info!(connector = name, is_new, "configured over REST");
+        tracing::info!(connector = name, is_new, event = "connector-configured", "configured over REST");
         if is_new && standing != Standing::Running {
             // Its own lane is held as well: what it has of the past is delivered when it goes on.
             self.stand(&name, standing).await?;
@@ -187,7 +193,7 @@ impl outflow_control::Connectors for Connectors {
         let wanted = Wanted { origin, expected: wants(expected), left, ..Wanted::default() };
         let plan = Plan { wanted, ..Plan::default() };
         published(self.steering.publish(plan).await?, name, expected)?;
-        tracing::info!(connector = name, "removed over REST");
+        tracing::info!(connector = name, event = "connector-removed", "removed over REST");
         // The lanes that went are held, and owe what is left: nobody is to wait for it.
         let orders = lanes.into_iter().flat_map(|lane| [Order::Skip { lane: lane.0 }, Order::Resume { lane: lane.0 }]);
         self.order(orders.collect()).await
@@ -212,7 +218,7 @@ impl outflow_control::Connectors for Connectors {
         };
         let outcome = self.steering.stand(name.to_owned(), stands, new_id()?, orders).await?;
         published(outcome, name, Expected::Something)?;
-        tracing::info!(connector = name, ?standing, "ordered by a person");
+        tracing::info!(connector = name, ?standing, event = "ordered", "ordered by a person");
         Ok(())
     }
 

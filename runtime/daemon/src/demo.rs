@@ -50,7 +50,7 @@ pub fn demo(options: &Options) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(folder.join("connectors"))?;
     let folder = folder.canonicalize()?;
     let files = configure(&folder)?;
-    let levels = log::start(&Log { level: "warn".into(), format: LogFormat::Text });
+    let log = log::start(&Log { level: "warn".into(), format: LogFormat::Text });
     let cluster = Arc::new(LocalCluster::open(folder.join("cluster"), SHARDS)?);
     let shop = Shop::open(&cluster, options.events)?;
     println!(
@@ -70,7 +70,7 @@ pub fn demo(options: &Options) -> Result<(), Box<dyn Error>> {
         let (rate, made, making) = (options.rate, shop.counter(), stopping.clone());
         let cluster = cluster as Arc<dyn Cluster>;
         let control = Control::bind(health::entry(&files.config().worker.rest)).await?;
-        let worker = run::work(files, levels, control, cluster, status.clone(), steering.clone(), stopping);
+        let worker = run::work(files, log, control, cluster, status.clone(), steering.clone(), stopping);
         let watch = async {
             // Whoever does not own the folder must not write into it either.
             while status.summary().shards.is_empty() {

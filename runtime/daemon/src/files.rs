@@ -58,7 +58,10 @@ pub fn follow(path: PathBuf, forced: bool) -> Result<Files, Problems> {
                     plans.send_replace(Arc::new(plan));
                 }
                 Ok(_) => {}
-                Err(problems) => tracing::error!("the configuration is wrong, what is in force stays: {problems}"),
+                Err(problems) => tracing::error!(
+                    event = "config-refused",
+                    "the configuration is wrong, what is in force stays: {problems}"
+                ),
             }
             warn(watcher.watch(&loader.folders()));
         }
@@ -75,6 +78,10 @@ fn warn(problems: Vec<Problem>) {
 /// What was refused alone; everything else is in force.
 fn tell(config: &Config) {
     for problem in &config.refused.problems {
-        tracing::error!("refused, what it said before stays in force: {problem}");
+        tracing::error!(
+            file = problem.file,
+            event = "file-refused",
+            "refused, what it said before stays in force: {problem}"
+        );
     }
 }

@@ -1,14 +1,20 @@
 //! What is logged: as configured, until somebody asks for more.
 
+use crate::events::{Hearing, Memory, now_ms};
 use outflow_config::{Log, LogFormat};
-use outflow_control::{LEVELS, LoggerLevel, Loggers, Refusal};
+use outflow_control::{LEVELS, LoggerLevel, Refusal};
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal},
     sync::{Arc, Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
 };
-use tracing_subscriber::{EnvFilter, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{LevelFilter, filter_fn},
+    layer::SubscriberExt,
+    reload,
+    util::SubscriberInitExt,
+};
 
 /// The levels in force, by target, and the way to change them. Cheap to clone.
 #[derive(Clone)]
@@ -24,28 +30,23 @@ const ROOT: &str = "root";
 const LOGGERS_MAX: usize = 1_000;
 const NAME_MAX: usize = 200;
 
-/// To standard error; `OUTFLOW_LOG` overrides the configured level.
-pub fn start(log: &Log) -> Levels {
+/// To standard error; `OUTFLOW_LOG` overrides the configured level. What is remembered as events does not depend on it.
+pub fn start(log: &Log) -> (Levels, Memory) {
     let said = std::env::var("OUTFLOW_LOG").ok().filter(|said| EnvFilter::try_new(said).is_ok());
     let said = said.unwrap_or_else(|| log.level.clone());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&said)).with_writer(io::stderr);
-    let subscriber = subscriber.with_target(false);
-    // A second start in one process (a test) keeps the first one's settings.
-    let change: Box<dyn Fn(EnvFilter) -> bool + Send + Sync> = match log.format {
-        LogFormat::Text => {
-            let subscriber = subscriber.with_ansi(io::stderr().is_terminal()).with_filter_reloading();
-            let handle = subscriber.reload_handle();
-            let _ = subscriber.finish().try_init();
-            Box::new(move |filter| handle.reload(filter).is_ok())
-        }
-        LogFormat::Json => {
-            let subscriber = subscriber.json().with_filter_reloading();
-            let handle = subscriber.reload_handle();
-            let _ = subscriber.finish().try_init();
-            Box::new(move |filter| handle.reload(filter).is_ok())
-        }
+    let (shown, handle) = reload::Layer::new(EnvFilter::new(&said));
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines = match log.format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().boxed(),
     };
-    Levels(Arc::new(State { levels: Mutex::new(levels(&said)), change }))
+    let memory = Memory::new(now_ms());
+    let heard = filter_fn(Hearing::hears).with_max_level_hint(LevelFilter::INFO);
+    let hearing = Hearing(memory.clone()).with_filter(heard);
+    // A second start in one process (a test) keeps the first one's settings.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(shown)).with(hearing).try_init();
+    let change = Box::new(move |filter| handle.reload(filter).is_ok());
+    (Levels(Arc::new(State { levels: Mutex::new(levels(&said)), change })), memory)
 }
 
 /// `info,outflow_kafka=debug`, by target.
@@ -71,12 +72,13 @@ fn directives(levels: &BTreeMap<String, LoggerLevel>) -> String {
     levels.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
-impl Loggers for Levels {
-    fn all(&self) -> BTreeMap<String, LoggerLevel> {
+impl Levels {
+    pub fn all(&self) -> BTreeMap<String, LoggerLevel> {
         self.0.levels.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, logger: &str, level: &str) -> Result<Vec<String>, Refusal> {
+    /// Answers the loggers that changed.
+    pub fn set(&self, logger: &str, level: &str) -> Result<Vec<String>, Refusal> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.' | '-');
         if logger.is_empty() || logger.len() > NAME_MAX || !logger.chars().all(is_name) {
             let allowed = "root, or a module such as outflow_kafka or outflow_driver::shard";
@@ -86,19 +88,18 @@ impl Loggers for Levels {
         if levels.len() >= LOGGERS_MAX && !levels.contains_key(logger) {
             return Err(Refusal::malformed(format!("at most {LOGGERS_MAX} loggers have levels of their own")));
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
         let mut new = levels.clone();
         // A module's level is that of all below it.
         let below = format!("{logger}::");
         new.retain(|target, _| !target.starts_with(&below));
-        new.insert(logger.to_owned(), LoggerLevel { level: level.to_owned(), last_modified: Some(now) });
+        new.insert(logger.to_owned(), LoggerLevel { level: level.to_owned(), last_modified: Some(now_ms()) });
         let filter = EnvFilter::try_new(directives(&new));
         let filter = filter.map_err(|error| Refusal::malformed(format!("{logger:?} at {level}: {error}")))?;
         if !(self.0.change)(filter) {
             return Err(Refusal::unavailable("this process's log cannot be changed"));
         }
         *levels = new;
-        tracing::info!(logger, level, "ordered by a person");
+        tracing::info!(logger, level, event = "level-set", "ordered by a person");
         Ok(vec![logger.to_owned()])
     }
 }

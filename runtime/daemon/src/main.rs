@@ -7,11 +7,13 @@ mod cluster;
 mod connectors;
 mod demo;
 mod dry_run;
+mod events;
 mod files;
 mod fleet;
 mod health;
 mod letters;
 mod log;
+mod loggers;
 mod merchants;
 mod opener;
 mod plan;
@@ -58,6 +60,8 @@ enum Command {
     DeadLetters(client::DeadLettersOptions),
     /// How many records are not visible yet, by connector.
     Lag(client::LagOptions),
+    /// What happened in the last hours, newest first.
+    Events(client::EventsOptions),
     /// Make a token for `rest.tokens`, and the hash of it that stands there.
     Token,
     /// Completions for a shell: `source <(outflow completion bash)`.
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         Command::Connectors(options) => client::connectors(&options),
         Command::DeadLetters(options) => client::dead_letters(&options),
         Command::Lag(options) => client::lag(&options),
+        Command::Events(options) => client::events(&options),
         Command::Token => token::token(),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "outflow", &mut std::io::stdout());

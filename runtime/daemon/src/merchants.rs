@@ -335,7 +335,7 @@ impl outflow_control::Steering for Merchants {
         let lanes: Vec<u32> = orders.iter().map(|order| order.lane().0).collect();
         let (act, missing) = (name(&request.act), self.missing(&orders).await?);
         let revision = self.steering.order(id.clone(), orders).await?.0;
-        tracing::info!(merchant, act, ?lanes, id, revision, "ordered by a person");
+        tracing::info!(merchant, act, ?lanes, id, revision, event = "ordered", "ordered by a person");
         Ok(Accepted { id, revision, lanes, repeated: false, missing })
     }
 }

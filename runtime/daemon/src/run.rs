@@ -3,11 +3,13 @@ use crate::{
     cluster,
     connectors::Connectors,
     dry_run::DryRuns,
+    events::{Events, Memory},
     files::{self, Files},
     fleet::Fleet,
     health,
     letters::Letters,
     log::{self, Levels},
+    loggers::Loggers,
     merchants::Merchants,
     opener::{self, ConfiguredOpener},
     progress,
@@ -31,7 +33,7 @@ const TOPICS_EVERY: Duration = Duration::from_secs(15);
 /// `publish_again`: also files that were published before and others since.
 pub fn run(path: &Path, publish_again: bool) -> Result<(), Box<dyn Error>> {
     let files = files::follow(path.to_owned(), publish_again)?;
-    let levels = log::start(&files.config().worker.log);
+    let log = log::start(&files.config().worker.log);
     let (stop, stopping) = watch::channel(false);
     let runtime = runtime()?;
     let worked = runtime.block_on(async {
@@ -41,7 +43,7 @@ pub fn run(path: &Path, publish_again: bool) -> Result<(), Box<dyn Error>> {
         let cluster = cluster::open(&files.config(), Some(name(&files, &control)))?;
         let status = Status::default();
         let shown = tokio::spawn(progress::log(status.clone(), PROGRESS_EVERY));
-        let worked = work(files, levels, control, cluster, status.clone(), Steering::default(), stopping).await;
+        let worked = work(files, log, control, cluster, status.clone(), Steering::default(), stopping).await;
         shown.abort();
         progress::summary(&status.summary());
         worked
@@ -99,7 +101,7 @@ async fn look_for_topics(connectors: Arc<Connectors>) {
 /// The daemon itself, until it is told to stop.
 pub async fn work(
     files: Files,
-    levels: Levels,
+    (levels, memory): (Levels, Memory),
     control: Control,
     cluster: Arc<dyn Cluster>,
     status: Status,
@@ -109,7 +111,12 @@ pub async fn work(
     let config = files.config();
     let worker = &config.worker;
     let board = Board::default();
-    let fleet = Fleet::start(name(&files, &control), board.clone(), place(&worker.rest)?, Arc::clone(&cluster));
+    place(&worker.rest)?;
+    let peers = {
+        let files = files.clone();
+        move || place(&files.config().worker.rest).map_err(|error| error.to_string())
+    };
+    let fleet = Fleet::start(name(&files, &control), board.clone(), peers, Arc::clone(&cluster));
     let connectors = Arc::new(Connectors {
         steering: steering.clone(),
         cluster: Arc::clone(&cluster),
@@ -126,7 +133,8 @@ pub async fn work(
         connectors,
         dead_letters: Arc::new(letters),
         dry_runs,
-        loggers: Arc::new(levels),
+        loggers: Arc::new(Loggers { levels, fleet: fleet.clone() }),
+        events: Arc::new(Events { memory, fleet: fleet.clone() }),
         group: Arc::new(fleet),
     };
     let shown = health::Shown { board, status: status.clone(), steering: steering.clone() };

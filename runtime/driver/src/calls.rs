@@ -206,11 +206,13 @@ impl Calls {
     fn tell(&self, turn: &Turn) {
         let party = match turn {
             Turn::Opened { party, cause } => {
-                tracing::warn!(%party, code = cause.code, cause = %cause.text, "circuit opened: its lanes wait");
+                let (code, cause) = (cause.code, &cause.text);
+                tracing::warn!(%party, code, %cause, event = "circuit-opened", "circuit opened: its lanes wait");
                 party
             }
             Turn::Closed { party, lasted, lanes } => {
-                tracing::info!(%party, open_s = lasted.as_secs(), lanes, "circuit closed: its lanes go on");
+                let open_s = lasted.as_secs();
+                tracing::info!(%party, open_s, lanes, event = "circuit-closed", "circuit closed: its lanes go on");
                 party
             }
         };

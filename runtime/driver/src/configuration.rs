@@ -229,6 +229,10 @@ impl Desk {
         }
         let revision = self.catalogue.read().unwrap_or_else(PoisonError::into_inner).revision();
         self.known.send_if_modified(|known| {
+            // What was published before the start is no news.
+            if known.is_current && known.revision < revision {
+                tracing::info!(revision = revision.0, event = "revision-taken", "configuration is in force");
+            }
             let differs = known.revision != revision || known.is_current != is_current;
             (known.revision, known.is_current) = (revision, is_current);
             differs

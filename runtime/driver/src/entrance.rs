@@ -72,12 +72,13 @@ pub(crate) async fn publish(
 ) -> Result<Option<String>, Fault> {
     match publish_plan(cluster, configuration, Arc::clone(&plan), follows, forced).await? {
         Published::At(revision) => {
-            tracing::info!(revision = revision.0, "configuration published");
+            tracing::info!(revision = revision.0, event = "config-published", "configuration published");
             Ok(Some(plan.wanted.digest.clone()))
         }
         Published::Nothing => Ok(Some(configuration.catalogue().digest().to_owned())),
         Published::Superseded | Published::Moved => {
             tracing::warn!(
+                event = "config-superseded",
                 "these files were published before and others since: what is in force stays; `--publish-again` makes \
                  them the newest"
             );

@@ -79,7 +79,13 @@ pub(crate) async fn recover(
     recovered.floors.retain(|track, floor| {
         let is_there = bounds.contains_key(&track.partition);
         if !is_there {
-            tracing::error!(?track, floor = floor.0, "the topic is gone, or was made anew: nothing is read from it");
+            let floor = floor.0;
+            tracing::error!(
+                ?track,
+                floor,
+                event = "topic-gone",
+                "the topic is gone, or was made anew: nothing is read from it"
+            );
         }
         is_there
     });

@@ -22,6 +22,7 @@ use crate::{
 use outflow_api::{
     AppendOutcome, BatchId, Cluster, CommitOutcome, CommitPermit, DeadLetter, Encoded, Fault, FeedId, LaneId, Offset,
     OffsetRange, Pending, Pins, Prepared, RecordBlock, Revision, Shard, SourceEvent, SweepScope, TopicPartition, Track,
+    Verdict,
 };
 use outflow_engine::{
     Action, BatchSpec, DebtRead, Decision, Engine, Event, Journaled, PreparedBatch, Reason, Revealed, Stop, Taken,
@@ -41,6 +42,7 @@ mod again;
 mod ages;
 mod clearing;
 mod intake;
+mod parking;
 mod publishing;
 mod repairing;
 mod replacing;
@@ -125,6 +127,16 @@ pub(crate) enum End {
     Halt(Fault),
 }
 
+impl End {
+    /// Of a shard that could not be owned.
+    pub fn not_owned(fault: Fault) -> End {
+        match fault.verdict {
+            Verdict::Halt => End::Halt(fault),
+            Verdict::Retry { .. } | Verdict::Park | Verdict::Fence => End::Recover(fault.to_string()),
+        }
+    }
+}
+
 /// What all shards of a process share.
 #[derive(Clone)]
 pub(crate) struct Shared {
@@ -165,6 +177,7 @@ pub(crate) struct ShardTask {
     repairs: repairing::Repairs,
     hold: Hold,
     replacements: replacing::Replacements,
+    parking: parking::Parking,
     log: BTreeMap<TopicPartition, OffsetRange>,
     tasks: JoinSet<()>,
     is_draining: bool,
@@ -182,6 +195,7 @@ impl ShardTask {
         let Owned { engine, topology, bounds, actions, hold } = owned;
         // The revision that was applied is told again: some of its commands may be left.
         let told = Revision(engine.applied().revision.0.saturating_sub(1));
+        let parking = parking::Parking::new(&engine);
         let task = ShardTask {
             shard,
             engine,
@@ -201,6 +215,7 @@ impl ShardTask {
             repairs: repairing::Repairs::default(),
             hold,
             replacements: replacing::Replacements::default(),
+            parking,
             log: bounds,
             tasks: JoinSet::new(),
             is_draining: false,
@@ -226,6 +241,7 @@ impl ShardTask {
                     if shown.elapsed() >= STATUS_EVERY {
                         shown = Instant::now();
                         self.look_at_ages();
+                        self.tell_parked();
                         self.resume();
                         self.hold.set(self.needs());
                     }
@@ -436,12 +452,14 @@ impl ShardTask {
         let journaled = match outcome {
             AppendOutcome::Done => Journaled::Done,
             AppendOutcome::Refused(fault) => {
-                tracing::warn!(shard = self.shard.0, code = fault.code, %fault, "the journal refuses a transaction");
+                let (shard, code) = (self.shard.0, fault.code);
+                tracing::warn!(shard, code, %fault, event = "journal-refuses", "the journal refuses a transaction");
                 Journaled::Refused(reason(&fault))
             }
             AppendOutcome::Fenced => Journaled::Fenced,
             AppendOutcome::Unknown(fault) => {
-                tracing::warn!(shard = self.shard.0, code = fault.code, %fault, "the journal's answer is unknown");
+                let (shard, code) = (self.shard.0, fault.code);
+                tracing::warn!(shard, code, %fault, event = "journal-unknown", "the journal's answer is unknown");
                 Journaled::Unknown
             }
         };

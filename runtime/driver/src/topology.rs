@@ -1,5 +1,6 @@
 use crate::{catch_up::CatchUp, entrance::blocking};
 use outflow_api::{Cluster, Fault, OffsetRange, Retention, TopicId, TopicInfo, TopicPartition};
+use outflow_catalogue::Catalogue;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -96,4 +97,13 @@ impl Topology {
         let count = self.topics.values().find(|info| info.id == topic).map_or(0, |info| info.partitions);
         (0..count).map(move |partition| TopicPartition { topic, partition })
     }
+}
+
+/// Connector → its topics' names.
+pub(crate) fn names_of(catalogue: &Catalogue) -> BTreeMap<String, Vec<String>> {
+    let topics = |name: &str| {
+        let entry = catalogue.connector(name);
+        entry.map_or_else(Vec::new, |entry| entry.topics.iter().map(|topic| topic.name.clone()).collect())
+    };
+    catalogue.connector_names().map(|name| (name.to_owned(), topics(name))).collect()
 }

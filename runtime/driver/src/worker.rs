@@ -18,9 +18,7 @@ use crate::{
     steering::{Steering, Wheel},
     topology::{self, Surveys, Topology},
 };
-use outflow_api::{
-    Cluster, Fault, MembershipEvent, OffsetRange, RevokeDone, Shard, TopicInfo, TopicPartition, Verdict,
-};
+use outflow_api::{Cluster, Fault, MembershipEvent, OffsetRange, RevokeDone, Shard, TopicInfo, TopicPartition};
 use outflow_engine::Settings;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -295,7 +293,11 @@ impl Office {
                 self.shared.status.trouble(None);
             }
             Err(fault) => {
-                tracing::error!(code = fault.code, %fault, "configuration is not published: what is in force stays");
+                let code = fault.code;
+                tracing::error!(
+                    code, %fault, event = "config-not-published",
+                    "configuration is not published: what is in force stays"
+                );
                 self.shared.status.trouble(Some(fault.to_string()));
             }
         }
@@ -320,7 +322,7 @@ impl Office {
     async fn membership(&mut self, event: MembershipEvent) -> Result<(), Fault> {
         match event {
             MembershipEvent::Assigned(shards) => {
-                tracing::info!(shards = ?shards.iter().map(|shard| shard.0).collect::<Vec<_>>(), "shards assigned");
+                tracing::info!(shards = ?numbers(&shards), event = "shards-assigned", "shards assigned");
                 for shard in shards {
                     self.assigned.insert(shard);
                     self.again.insert(shard, Instant::now());
@@ -334,7 +336,7 @@ impl Office {
 
     /// Stops the shards' tasks and waits until they are gone; only then may the others go on.
     async fn give_up(&mut self, shards: &[Shard], done: Option<RevokeDone>) -> Result<(), Fault> {
-        tracing::info!(shards = ?shards.iter().map(|shard| shard.0).collect::<Vec<_>>(), "shards given up");
+        tracing::info!(shards = ?numbers(shards), event = "shards-given-up", "shards given up");
         for shard in shards {
             self.assigned.remove(shard);
             self.again.remove(shard);
@@ -386,7 +388,14 @@ impl Office {
                 let owned =
                     ownership::recover(settings, recovered, configuration, topology, shared.shards, catch_up).await?;
                 let recovery_ms = started.elapsed().as_millis() as u64;
-                tracing::info!(shard = shard.0, generation, recovery_ms, recovery_bytes = bytes, "shard owned");
+                tracing::info!(
+                    shard = shard.0,
+                    generation,
+                    recovery_ms,
+                    recovery_bytes = bytes,
+                    event = "shard-owned",
+                    "shard owned"
+                );
                 shared.status.shard(shard, |status| {
                     (status.generation, status.recovery_ms, status.recovery_bytes) = (generation, recovery_ms, bytes);
                 });
@@ -397,7 +406,7 @@ impl Office {
                     let (task, actions) = ShardTask::new(shard, owned, journal, shared, sender);
                     (shard, task.run(actions, mailbox).await)
                 }
-                Err(fault) => (shard, not_owned(fault)),
+                Err(fault) => (shard, End::not_owned(fault)),
             }
         });
     }
@@ -412,7 +421,8 @@ impl Office {
                 let tries = self.tries.entry(shard).or_default();
                 *tries += 1;
                 let wait = AGAIN_LONGEST.min(AGAIN_FIRST * 2u32.pow((*tries).min(8) - 1));
-                tracing::warn!(shard = shard.0, why, wait_ms = wait.as_millis() as u64, "shard will be owned again");
+                let wait_ms = wait.as_millis() as u64;
+                tracing::warn!(shard = shard.0, why, wait_ms, event = "shard-failed", "shard will be owned again");
                 self.again.insert(shard, Instant::now() + wait);
             }
             End::Halt(fault) => return Err(fault),
@@ -424,7 +434,7 @@ impl Office {
         let budget = &self.shared.budget;
         self.shared.status.memory(budget.used(), budget.bytes_max());
         self.shared.status.calls(self.shared.calls.status());
-        self.shared.status.topics(self.topics_of());
+        self.shared.status.topics(topology::names_of(&self.shared.configuration.catalogue()));
         for (shard, sender) in &self.running {
             let (sender, catch_up) = (sender.clone(), self.shared.catch_up.clone());
             let partitions: Vec<TopicPartition> = self.known_of(*shard).into_keys().collect();
@@ -434,16 +444,6 @@ impl Office {
                 }
             });
         }
-    }
-
-    /// Connector → its topics' names.
-    fn topics_of(&self) -> BTreeMap<String, Vec<String>> {
-        let catalogue = self.shared.configuration.catalogue();
-        let topics = |name: &str| {
-            let entry = catalogue.connector(name);
-            entry.map_or_else(Vec::new, |entry| entry.topics.iter().map(|topic| topic.name.clone()).collect())
-        };
-        catalogue.connector_names().map(|name| (name.to_owned(), topics(name))).collect()
     }
 
     /// Offsets for people's tools: what every lane has decided.
@@ -473,7 +473,7 @@ impl Office {
 
     async fn drain(mut self) -> Result<(), Fault> {
         let deadline = Instant::now() + self.worker.settings.drain_max;
-        tracing::info!("draining");
+        tracing::info!(event = "worker-drains", "draining");
         self.again.clear();
         self.running.values().for_each(|shard| drop(shard.send(Mail::Drain)));
         while !self.tasks.is_empty() {
@@ -491,9 +491,6 @@ impl Office {
     }
 }
 
-fn not_owned(fault: Fault) -> End {
-    match fault.verdict {
-        Verdict::Halt => End::Halt(fault),
-        Verdict::Retry { .. } | Verdict::Park | Verdict::Fence => End::Recover(fault.to_string()),
-    }
+fn numbers(shards: &[Shard]) -> Vec<u32> {
+    shards.iter().map(|shard| shard.0).collect()
 }

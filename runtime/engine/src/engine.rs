@@ -9,7 +9,7 @@ use crate::{
     revision::Revisions,
 };
 use outflow_api::{
-    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, Offset, OffsetRange, Pending, Ranges, Revision,
+    Applied, BatchId, FeedId, Generation, Incarnation, LaneId, Offset, OffsetRange, Parked, Pending, Ranges, Revision,
     TopicPartition, Track,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -204,6 +204,15 @@ impl Engine {
     /// Where the newest definitions begin to route a partition's rows: nothing below is read for the first time.
     pub fn definitions_begin(&self, partition: TopicPartition) -> Offset {
         self.revisions.newest_start(partition)
+    }
+
+    pub fn parked(&self, id: LaneId) -> Option<&Parked> {
+        self.lanes.get(id)?.record.parked.as_ref()
+    }
+
+    /// The live stream passes by it: it is parked, or owes what comes.
+    pub fn is_passed_by(&self, id: LaneId) -> bool {
+        self.lanes.get(id).is_some_and(Lane::passes_by)
     }
 
     /// Cheap, however many lanes there are.

@@ -138,7 +138,11 @@ async fn a_logger_is_set_to_a_level_that_there_is() {
     assert_eq!(set(r#"{"level": "debug"}"#).await, (200, r#"["outflow_kafka"]"#.to_owned()));
     assert_eq!(set(r#"{"level": "loud"}"#).await.0, 404);
     assert_eq!(set("{}").await.0, 400);
-    assert_eq!(running.double.asked().others, ["log outflow_kafka DEBUG"]);
+    let path = "/admin/loggers/outflow_kafka?scope=cluster";
+    let everywhere = async |body: &str| answers(&running, "PUT", path, body).await;
+    assert_eq!(everywhere(r#"{"level": "warn"}"#).await, (204, String::new()));
+    assert_eq!(everywhere(r#"{"level": "loud"}"#).await.0, 404);
+    assert_eq!(running.double.asked().others, ["log outflow_kafka DEBUG", "log outflow_kafka WARN everywhere"]);
 }
 
 const PATHS: &str = "/(connectors|connector-plugins|admin/loggers|v1/merchants)\

@@ -1,11 +1,11 @@
 use async_trait::async_trait;
 use outflow_control::{
     Accepted, Act, Alarm, Board, Change, Chosen, Column, ColumnChange, ConnectorState, Connectors, Content,
-    DeadLetters, Delivery, Detail, DryRun, DryRuns, Effect, Expected, Flat, Group, Info, Kept, KeyInfo, Kind, Letter,
-    LetterContent, LetterPage, LetterPlace, LetterRecord, LoggerLevel, Loggers, Merchant, Page, Past, PastSpan, Placed,
-    PluginInfo, Proposal, Proposed, Put, Refusal, Rejection, Request, RunState, Sampled, SentAgain, Standing, State,
-    Steering, Step, TaskId, TaskState, TopicOffset, Trial, Undelivered, Validation, Wanted, WantedLetters, Wish,
-    Worker, WorkerState,
+    DeadLetters, Delivery, Detail, DryRun, DryRuns, Effect, Event, EventPage, Events, Expected, Flat, Group, Info,
+    Kept, KeyInfo, Kind, Letter, LetterContent, LetterPage, LetterPlace, LetterRecord, LoggerLevel, Loggers, Merchant,
+    Page, Past, PastSpan, Placed, PluginInfo, Proposal, Proposed, Put, Refusal, Rejection, Request, RunState, Sampled,
+    SentAgain, Sought, Standing, State, Steering, Step, TaskId, TaskState, TopicOffset, Trial, Undelivered, Validation,
+    Wanted, WantedLetters, Wish, Worker, WorkerState,
 };
 use serde_json::{Value, json, value::RawValue};
 use std::{
@@ -25,6 +25,7 @@ pub struct Asked {
     pub letters: Vec<WantedLetters>,
     pub sent: Vec<(Chosen, Option<String>)>,
     pub proposals: Vec<Proposal>,
+    pub sought: Vec<Sought>,
     /// Everything else, in words.
     pub others: Vec<String>,
 }
@@ -296,6 +297,7 @@ fn answer() -> DryRun {
     DryRun { ok: false, revision: 9, changes: vec![change], sample: vec![sample], deliveries: vec![trial], notes }
 }
 
+#[async_trait]
 impl Loggers for Double {
     fn all(&self) -> BTreeMap<String, LoggerLevel> {
         [("root".to_owned(), LoggerLevel { level: "INFO".to_owned(), last_modified: None })].into()
@@ -304,6 +306,34 @@ impl Loggers for Double {
     fn set(&self, logger: &str, level: &str) -> Result<Vec<String>, Refusal> {
         self.note(|asked| asked.others.push(format!("log {logger} {level}")));
         Ok(vec![logger.to_owned()])
+    }
+
+    async fn set_everywhere(&self, logger: &str, level: &str) -> Result<(), Refusal> {
+        self.note(|asked| asked.others.push(format!("log {logger} {level} everywhere")));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Events for Double {
+    async fn events(&self, sought: Sought) -> Result<EventPage, Refusal> {
+        self.note(|asked| asked.sought.push(sought));
+        let event = Event {
+            id: Event::id(1_764_000_000_000, 3, "127.0.0.1:8083"),
+            at: "2025-11-24T16:00:00.000Z".to_owned(),
+            worker: "127.0.0.1:8083".to_owned(),
+            level: "WARN".to_owned(),
+            kind: "lane-parked".to_owned(),
+            code: Some("bucket-missing".to_owned()),
+            connector: Some("orders".to_owned()),
+            merchant: Some("1001".to_owned()),
+            lane: Some(7),
+            shard: Some(0),
+            message: "a lane does not deliver".to_owned(),
+            fields: [("hint".to_owned(), "make it".to_owned())].into(),
+        };
+        let since = "2025-11-24T00:00:00.000Z".to_owned();
+        Ok(EventPage { events: vec![event], next: None, since, workers: vec!["127.0.0.1:8083".to_owned()] })
     }
 }
 

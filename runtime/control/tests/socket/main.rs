@@ -48,6 +48,7 @@ async fn start_with(access: Access) -> Running {
         connectors: Arc::clone(&one) as _,
         dead_letters: Arc::clone(&one) as _,
         dry_runs: Arc::clone(&one) as _,
+        events: Arc::clone(&one) as _,
         loggers: one,
         group,
     };

@@ -1,7 +1,7 @@
 //! What may be asked of merchants.
 
 use crate::{json, start, working};
-use outflow_control::{Act, Alarm, Begin, State, Status, Until, Wanted};
+use outflow_control::{Act, Alarm, Begin, EventLevel, Sought, State, Status, Until, Wanted};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -150,6 +150,51 @@ async fn a_page_of_another_site_steers_nothing() {
     }
     assert_eq!(running.send(&from("http://localhost:8083")).await.0, 202);
     assert_eq!(running.double.asked().requests.len(), 1);
+}
+
+#[tokio::test]
+async fn events_are_asked_for_with_every_filter_and_with_nothing_else() {
+    let running = start().await;
+    let id = "1764000000000-0000000003-127.0.0.1:8083";
+    let query = format!(
+        "since=2026-11-01T00:00:00Z&connector=orders&merchant=1001&kind=lane-parked&code=bucket-missing&level=warn&\
+         after={id}&limit=5"
+    );
+    let (status, body) = running.get(&format!("/v1/events?{query}")).await;
+    assert_eq!((status, &json(&body)["events"][0]["id"]), (200, &id.into()));
+    let wanted = Sought {
+        since_ms: Some(1_793_491_200_000),
+        connector: Some("orders".into()),
+        merchant: Some("1001".into()),
+        kind: Some("lane-parked".into()),
+        code: Some("bucket-missing".into()),
+        level: Some(EventLevel::Warn),
+        after: Some(id.into()),
+        limit: 5,
+        local: false,
+    };
+    assert_eq!(running.double.asked().sought, [wanted]);
+    let wrong = [
+        ("since=yesterday", "15m"),
+        ("level=loud", "info, warn, error"),
+        ("after=7", "`next`"),
+        ("limit=0", "1 to 1000"),
+        ("limit=1001", "1 to 1000"),
+        ("page=2", "after"),
+    ];
+    for (query, allowed) in wrong {
+        let (status, body) = running.get(&format!("/v1/events?{query}")).await;
+        assert!(status == 400 && body.contains(allowed), "{query}: {status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn below_a_merchants_path_are_his_own_events_whatever_the_query_says() {
+    let running = start().await;
+    assert_eq!(running.get("/v1/merchants/10%2F01/events?level=error").await.0, 200);
+    assert_eq!(running.get("/v1/merchants/10%2F01/events?merchant=1002").await.0, 400);
+    let sought = running.double.asked().sought;
+    assert_eq!(sought.iter().map(|one| one.merchant.as_deref()).collect::<Vec<_>>(), [Some("10/01")]);
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ pub const CONFLICT: u16 = 409;
 
 pub type Answer<T> = Result<T, Box<dyn Error>>;
 
+#[derive(Clone)]
 pub struct Daemon {
     agent: Agent,
     url: String,
@@ -64,6 +65,11 @@ impl Daemon {
             .build();
         let url = place.url.trim_end_matches('/').to_owned();
         Ok(Daemon { agent: config.into(), url, token: place.token.clone(), as_json: place.json })
+    }
+
+    /// The same client, for another host: its url has been the scheme alone.
+    pub fn of_host(&self, host: &str) -> Daemon {
+        Daemon { url: format!("{}://{host}", self.url), ..self.clone() }
     }
 
     pub fn get(&self, path: &str) -> Answer<String> {

@@ -65,7 +65,7 @@ pub struct LagOptions {
     pub place: Place,
 }
 
-#[derive(Args, Clone)]
+#[derive(Args, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The daemon's rest.listen.
     #[arg(long, global = true, default_value = "http://127.0.0.1:8083", env = "OUTFLOW_URL")]

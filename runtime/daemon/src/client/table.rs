@@ -2,9 +2,11 @@
 
 mod connect;
 mod dry_run;
+mod events;
 
 pub use connect::{connector, connectors, offsets, plugins, steps, validation};
 pub use dry_run::dry_run;
+pub use events::events;
 
 use outflow_control::{Accepted, Delivery, Detail, Merchant, Page, Repair, Replacement};
 use serde_json::Value;

@@ -106,7 +106,7 @@ pub async fn alter(connectors: &Connectors, name: &str, wishes: Option<Vec<Wish>
     }
     let by = configuration.catalogue().revision().0;
     connectors.order(vec![Order::Replay { lane: lane.0, by, ranges }]).await?;
-    tracing::info!(connector = name, partitions, "offsets put back by a person");
+    tracing::info!(connector = name, partitions, event = "ordered", "offsets put back by a person");
     Ok(format!(
         "the records from these offsets on are delivered once more, in {partitions} partitions, when the connector is \
          resumed; what is at the destination already will be there twice"

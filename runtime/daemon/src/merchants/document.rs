@@ -55,7 +55,7 @@ impl Merchants {
         let configuration = self.steering.configuration()?;
         let (plan, is_new) = self.plan_of(id, &content, expected)?;
         published(self.steering.publish(plan).await.map_err(wrong)?, id, expected)?;
-        tracing::info!(merchant = id, is_new, "configured over REST");
+        tracing::info!(merchant = id, is_new, event = "merchant-configured", "configured over REST");
         let revision = configuration.catalogue().document(&document(id)).map_or(0, |(revision, _)| revision.0);
         Ok(Placed { merchant: id.to_owned(), revision, is_new })
     }
@@ -106,7 +106,7 @@ impl Merchants {
         let origin = Origin::Document(document(id));
         let wanted = Wanted { origin, expected: wants(expected), ..Wanted::default() };
         published(self.steering.publish(Plan { wanted, ..Plan::default() }).await?, id, expected)?;
-        tracing::info!(merchant = id, ?undelivered, "removed over REST");
+        tracing::info!(merchant = id, ?undelivered, event = "merchant-removed", "removed over REST");
         if undelivered == Some(Undelivered::Drop) {
             let orders = lanes.into_iter().map(|lane| Order::Skip { lane: lane.0 }).collect();
             self.steering.order(new_id()?, orders).await?;

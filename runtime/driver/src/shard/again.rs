@@ -267,7 +267,11 @@ impl ShardTask {
             Revealed::Lost | Revealed::RowsDiffer => drop(self.pieces.remove(&batch)),
             Revealed::NeedsRows | Revealed::Rejected { .. } => {}
         }
+        let is_visible = matches!(outcome, Revealed::Committed | Revealed::AlreadyCommitted);
         self.handle(Event::Revealed { batch, outcome });
+        if is_visible {
+            self.goes_on(batch.lane);
+        }
     }
 
     pub(super) fn connector_of(&self, lane: LaneId) -> Option<String> {

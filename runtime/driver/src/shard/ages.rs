@@ -243,6 +243,7 @@ impl ShardTask {
                         connector,
                         merchant = merchant.flatten(),
                         retention_left_s = left_s,
+                        event = "retention-alarm",
                         "retention will remove what a lane has not delivered"
                     );
                 }
@@ -250,7 +251,7 @@ impl ShardTask {
                     let connector = catalogue.feed(track.feed).map(|feed| &*feed.connector);
                     let (topic, partition) = (self.topology.name(track.partition.topic), track.partition.partition);
                     tracing::warn!(
-                        connector, %topic, partition, retention_left_s = left_s,
+                        connector, %topic, partition, retention_left_s = left_s, event = "retention-alarm",
                         "retention will remove what a connector has not read"
                     );
                 }
@@ -261,6 +262,7 @@ impl ShardTask {
             tracing::warn!(
                 shard,
                 more,
+                event = "retention-alarm",
                 "retention will remove what more lanes have not delivered: `outflow merchants list --alarm retention`"
             );
         }

@@ -237,7 +237,11 @@ impl ShardTask {
     pub(super) fn source_failed(&mut self, partition: TopicPartition, fault: &Fault) {
         let topic = self.topology.name(partition.topic);
         let number = partition.partition;
-        tracing::error!(%topic, partition = number, code = fault.code, %fault, "the partition cannot be read");
+        let (shard, code) = (self.shard.0, fault.code);
+        tracing::error!(
+            shard, %topic, partition = number, code, %fault, event = "partition-failed",
+            "the partition cannot be read"
+        );
         self.shared.reader.unassign(vec![partition]);
         self.shared.status.shard(self.shard, |shard| {
             shard.partitions.entry(partition).or_default().failed = Some(fault.to_string());

@@ -71,13 +71,41 @@ impl ShardTask {
 
     pub(super) fn repaired(&mut self, lane: LaneId, run: Revision, outcome: Result<u64, Reason>) {
         let (shard, lane_id) = (self.shard.0, lane.0);
+        let (connector, merchant) = self.whose(lane);
         match &outcome {
-            Ok(0) => tracing::info!(shard, lane = lane_id, run = run.0, "repair: nothing is missing"),
+            Ok(0) => tracing::info!(
+                shard,
+                lane = lane_id,
+                connector,
+                merchant,
+                run = run.0,
+                event = "repair",
+                "repair: nothing is missing"
+            ),
             Ok(records) => {
-                tracing::info!(shard, lane = lane_id, run = run.0, records, "repair: what is missing is read")
+                tracing::info!(
+                    shard,
+                    lane = lane_id,
+                    connector,
+                    merchant,
+                    run = run.0,
+                    records,
+                    event = "repair",
+                    "repair: what is missing is read"
+                )
             }
             Err(Reason { code, hint }) => {
-                tracing::error!(shard, lane = lane_id, run = run.0, code, hint, "repair refused: nothing is sent")
+                tracing::error!(
+                    shard,
+                    lane = lane_id,
+                    connector,
+                    merchant,
+                    run = run.0,
+                    code,
+                    hint,
+                    event = "repair-refused",
+                    "repair refused: nothing is sent"
+                )
             }
         }
         let outcome = outcome.map_err(|Reason { code, hint }| format!("{code}: {hint}"));

@@ -64,12 +64,34 @@ impl ShardTask {
 
     pub(super) fn replaced(&mut self, lane: LaneId, run: Revision, outcome: Result<Replaced, Reason>) {
         let (shard, lane_id, run) = (self.shard.0, lane.0, run.0);
+        let (connector, merchant) = self.whose(lane);
         match &outcome {
             Ok(Replaced { offsets, widened, batches }) => {
-                tracing::info!(shard, lane = lane_id, run, offsets, widened, batches, "replace: read again");
+                tracing::info!(
+                    shard,
+                    lane = lane_id,
+                    connector,
+                    merchant,
+                    run,
+                    offsets,
+                    widened,
+                    batches,
+                    event = "replace",
+                    "replace: read again"
+                );
             }
             Err(Reason { code, hint }) => {
-                tracing::error!(shard, lane = lane_id, run, code, hint, "replace refused: nothing is sent or removed");
+                tracing::error!(
+                    shard,
+                    lane = lane_id,
+                    connector,
+                    merchant,
+                    run,
+                    code,
+                    hint,
+                    event = "replace-refused",
+                    "replace refused: nothing is sent or removed"
+                );
             }
         }
         let outcome = outcome.map_err(|Reason { code, hint }| format!("{code}: {hint}"));
@@ -103,7 +125,12 @@ impl ShardTask {
 
     pub(super) fn removal_hangs(&mut self, batch: BatchId, reason: &Reason) {
         let Reason { code, hint } = reason;
-        tracing::warn!(shard = self.shard.0, %batch, code, hint, "an old batch is not removed yet: it is tried on");
+        let (shard, lane) = (self.shard.0, batch.lane.0);
+        let (connector, merchant) = self.whose(batch.lane);
+        tracing::warn!(
+            shard, lane, connector, merchant, %batch, code, hint, event = "removal-hangs",
+            "an old batch is not removed yet: it is tried on"
+        );
         if let Some(replacement) = self.replacements.last.get_mut(&batch.lane) {
             replacement.hangs = Some(format!("{code}: {hint}"));
         }
