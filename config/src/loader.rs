@@ -132,7 +132,9 @@ impl<'a> Loader<'a> {
         folders.insert(self.folder().to_owned());
         let lists = self.sources.iter().filter_map(|(_, source)| source.list.as_ref()).map(|list| &list.path);
         let files = self.sources.iter().map(|(path, _)| path);
-        folders.extend(files.chain(lists).filter_map(|path| path.parent()).map(Path::to_owned));
+        let tls = self.last.iter().filter_map(|last| last.config.worker.rest.tls.as_ref());
+        let keys = tls.flat_map(|tls| [&tls.certificate, &tls.key]);
+        folders.extend(files.chain(lists).chain(keys).filter_map(|path| path.parent()).map(Path::to_owned));
         folders
     }
 

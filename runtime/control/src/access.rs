@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
@@ -55,9 +55,14 @@ pub struct Access(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
+    known: RwLock<Arc<Known>>,
+    buckets: Mutex<HashMap<String, Bucket>>,
+}
+
+#[derive(Default, PartialEq)]
+struct Known {
     tokens: Vec<Token>,
     requests_per_second: u32,
-    buckets: Mutex<HashMap<String, Bucket>>,
 }
 
 struct Bucket {
@@ -77,23 +82,29 @@ const STRANGERS_PER_SECOND: u32 = 10;
 impl Access {
     /// `requests_per_second`: of each token; a second's worth may come at once.
     pub fn new(tokens: Vec<Token>, requests_per_second: u32) -> Access {
-        Access(Arc::new(Inner { tokens, requests_per_second, buckets: Mutex::default() }))
+        let known = RwLock::new(Arc::new(Known { tokens, requests_per_second }));
+        Access(Arc::new(Inner { known, buckets: Mutex::default() }))
+    }
+
+    /// From the next request on; true if that changes something. Nobody gets a second bucket by it, and who is gone
+    /// leaves none behind.
+    pub fn replace(&self, tokens: Vec<Token>, requests_per_second: u32) -> bool {
+        let new = Known { tokens, requests_per_second };
+        if *self.now() == new {
+            return false;
+        }
+        let mut buckets = self.0.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.retain(|name, _| name == STRANGERS || new.tokens.iter().any(|token| token.name == *name));
+        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        true
+    }
+
+    fn now(&self) -> Arc<Known> {
+        Arc::clone(&self.0.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn is_open(&self) -> bool {
-        self.0.tokens.is_empty()
-    }
-
-    /// Looks at every token, in the same time whichever it is.
-    fn known(&self, headers: &HeaderMap) -> Option<&Token> {
-        let hash: [u8; 32] = Sha256::digest(secret(headers)?).into();
-        let mut known = None;
-        for token in &self.0.tokens {
-            if bool::from(token.sha256.ct_eq(&hash)) {
-                known = Some(token);
-            }
-        }
-        known
+        self.now().tokens.is_empty()
     }
 
     fn take(&self, who: &str, per_second: u32) -> Result<(), Refusal> {
@@ -112,24 +123,37 @@ impl Access {
 
     fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Who, Refusal> {
         let need = need(method, path);
-        if self.is_open() {
+        let now = self.now();
+        if now.tokens.is_empty() {
             return Ok(Who("local".to_owned()));
         }
         if need == Need::Nothing {
             return Ok(Who("probe".to_owned()));
         }
-        let Some(token) = self.known(headers) else {
+        let Some(token) = known(&now, headers) else {
             self.take(STRANGERS, STRANGERS_PER_SECOND)?;
             let message = "a token is needed: send `Authorization: Bearer TOKEN`";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
         };
-        self.take(&token.name, self.0.requests_per_second)?;
+        self.take(&token.name, now.requests_per_second)?;
         if token.role.may(&need) {
             return Ok(Who(token.name.clone()));
         }
         let message = format!("{} may not do this: it needs {}", token.role.told(), need.told());
         Err(Refusal::forbidden(message))
     }
+}
+
+/// Looks at every token, in the same time whichever it is.
+fn known<'n>(now: &'n Known, headers: &HeaderMap) -> Option<&'n Token> {
+    let hash: [u8; 32] = Sha256::digest(secret(headers)?).into();
+    let mut known = None;
+    for token in &now.tokens {
+        if bool::from(token.sha256.ct_eq(&hash)) {
+            known = Some(token);
+        }
+    }
+    known
 }
 
 impl Role {
@@ -235,4 +259,22 @@ pub(crate) async fn guard(State(access): State<Access>, request: Request, next: 
 pub fn token_hash(token: &str) -> String {
     let hash: [u8; 32] = Sha256::digest(token).into();
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_of_people_gives_nobody_a_second_helping_and_leaves_no_bucket_of_who_is_gone() {
+        let token = |name: &str| Token { name: name.to_owned(), role: Role::Viewer, sha256: [0; 32] };
+        let access = Access::new(vec![token("stays"), token("goes")], 1);
+        for name in ["stays", "goes", STRANGERS] {
+            assert!(access.take(name, 1).is_ok(), "{name:?}");
+        }
+        assert!(access.replace(vec![token("stays"), token("comes")], 1));
+        assert!(access.take("stays", 1).is_err(), "its second's worth is spent");
+        let buckets = access.0.buckets.lock().expect("nobody died");
+        assert_eq!(buckets.keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>(), ["", "stays"].into());
+    }
 }

@@ -69,3 +69,4 @@ pub use steering::{
     Accepted, Act, Alarm, Begin, Content, Delivery, Detail, Merchant, OwedPartition, Page, Placed, Repair, Replacement,
     Request, State, Steering, Step, Undelivered, Until, Wanted,
 };
+pub use tls::Certificate;

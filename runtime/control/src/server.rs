@@ -1,12 +1,11 @@
 use crate::{
     Access, Board,
     router::{Asked, Site, router},
-    tls::{self, TlsListener},
+    tls::{Certificate, TlsListener},
 };
 use outflow_api::{Blame, Fault};
 use std::{future::Future, io, net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, time};
-use tokio_rustls::TlsAcceptor;
 
 /// How long requests that are under way may hold up a stop.
 const GRACE: Duration = Duration::from_secs(2);
@@ -31,7 +30,7 @@ pub struct Tls {
 pub struct Control {
     listener: TcpListener,
     address: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Certificate>,
     access: Access,
 }
 
@@ -45,7 +44,7 @@ impl Control {
             );
             return Err(Fault::park(Blame::Us, "not-loopback", hint));
         }
-        let tls = tls.map(|Tls { certificate, key }| tls::acceptor(&certificate, &key)).transpose()?;
+        let tls = tls.as_ref().map(Certificate::read).transpose()?;
         let refused = |error: io::Error| {
             let taken = error.kind() == io::ErrorKind::AddrInUse;
             let code = if taken { "address-in-use" } else { "cannot-listen" };
@@ -59,6 +58,15 @@ impl Control {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Who may ask, as it can be changed.
+    pub fn access(&self) -> Access {
+        self.access.clone()
+    }
+
+    pub fn certificate(&self) -> Option<Certificate> {
+        self.tls.clone()
     }
 
     /// Answers until `stop` is done; then takes no new request and finishes those that are under way.
@@ -89,8 +97,8 @@ impl Control {
         let server = async {
             match tls {
                 None => axum::serve(listener, router).with_graceful_shutdown(signal).await,
-                Some(acceptor) => {
-                    let listener = TlsListener::new(listener, acceptor)?;
+                Some(certificate) => {
+                    let listener = TlsListener::new(listener, certificate)?;
                     axum::serve(listener, router).with_graceful_shutdown(signal).await
                 }
             }

@@ -1,5 +1,14 @@
+use crate::server::Tls;
 use outflow_api::{Blame, Fault};
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use sha2::{Digest, Sha256};
+use std::{
+    fmt::Display,
+    fs, io,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
@@ -23,29 +32,76 @@ pub struct TlsListener {
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const HANDSHAKES_AT_ONCE: usize = 256;
 
-/// From PEM files: the certificate with those of its issuers behind it, and its key.
-pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, Fault> {
-    let wrong = |what: &str, path: &Path, why: String| {
-        Fault::park(Blame::Us, "tls-unusable", format!("{what} of rest.tls, {}: {why}", path.display()))
-    };
-    let certificates = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = certificates.map_err(|error| wrong("the certificate", certificate, error.to_string()))?;
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong("the key", key, error.to_string()))?;
+/// The certificate that new connections see. Those that are open keep what they have agreed on. Cheap to clone.
+#[derive(Clone)]
+pub struct Certificate(Arc<Mutex<InForce>>);
+
+struct InForce {
+    acceptor: TlsAcceptor,
+    /// Of what was looked at last, whether it could be used or not.
+    seen: [u8; 32],
+}
+
+impl Certificate {
+    pub(crate) fn read(files: &Tls) -> Result<Certificate, Fault> {
+        let (seen, read) = look(files);
+        Ok(Certificate(Arc::new(Mutex::new(InForce { acceptor: acceptor(files, read?)?, seen }))))
+    }
+
+    /// True if another one is in force now. What cannot be used is an error once, and leaves in force what was before.
+    pub fn renew(&self, files: &Tls) -> Result<bool, Fault> {
+        let (seen, read) = look(files);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.seen == seen {
+            return Ok(false);
+        }
+        known.seen = seen;
+        known.acceptor = acceptor(files, read?)?;
+        Ok(true)
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).acceptor.clone()
+    }
+}
+
+/// Both files, or why they cannot be read, and a hash of that.
+fn look(files: &Tls) -> ([u8; 32], Result<[Vec<u8>; 2], Fault>) {
+    let read = |what: &str, path: &Path| fs::read(path).map_err(|error| wrong(what, path, &error));
+    let read = read("the certificate", &files.certificate)
+        .and_then(|certificate| Ok([certificate, read("the key", &files.key)?]));
+    let mut hasher = Sha256::new();
+    match &read {
+        Ok(contents) => contents.iter().for_each(|content| hasher.update(Sha256::digest(content))),
+        Err(fault) => hasher.update(fault.to_string()),
+    }
+    (hasher.finalize().into(), read)
+}
+
+/// From PEM: the certificate with those of its issuers behind it, and its key.
+fn acceptor(files: &Tls, [certificate, key]: [Vec<u8>; 2]) -> Result<TlsAcceptor, Fault> {
+    let certificates = CertificateDer::pem_slice_iter(&certificate).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|error| wrong("the certificate", &files.certificate, &error))?;
+    let secret = PrivateKeyDer::from_pem_slice(&key).map_err(|error| wrong("the key", &files.key, &error))?;
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, secret);
-    let config = config.map_err(|error| wrong("certificate and key", certificate, error.to_string()))?;
+    let config = config.map_err(|error| wrong("certificate and key", &files.certificate, &error))?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+fn wrong(what: &str, path: &Path, why: &dyn Display) -> Fault {
+    Fault::park(Blame::Us, "tls-unusable", format!("{what} of rest.tls, {}: {why}", path.display()))
+}
+
 impl TlsListener {
-    pub fn new(listener: TcpListener, acceptor: TlsAcceptor) -> io::Result<TlsListener> {
+    pub fn new(listener: TcpListener, certificate: Certificate) -> io::Result<TlsListener> {
         let address = listener.local_addr()?;
         let (done, agreed) = mpsc::channel(HANDSHAKES_AT_ONCE);
-        tokio::spawn(take(listener, acceptor, done));
+        tokio::spawn(take(listener, certificate, done));
         Ok(TlsListener { agreed, address })
     }
 }
 
-async fn take(listener: TcpListener, acceptor: TlsAcceptor, done: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>) {
+async fn take(listener: TcpListener, certificate: Certificate, done: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>) {
     let places = Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -58,7 +114,7 @@ async fn take(listener: TcpListener, acceptor: TlsAcceptor, done: mpsc::Sender<(
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (acceptor, done) = (acceptor.clone(), done.clone());
+        let (acceptor, done) = (certificate.acceptor(), done.clone());
         tokio::spawn(async move {
             let _place = place;
             if let Ok(Ok(stream)) = timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 pub struct Files {
     config: watch::Receiver<Arc<Config>>,
     plans: watch::Receiver<Arc<Plan>>,
+    looks: watch::Receiver<()>,
 }
 
 impl Files {
@@ -31,6 +32,11 @@ impl Files {
         }
     }
 
+    /// Changes with each look, also where it found something wrong.
+    pub fn looks(&self) -> watch::Receiver<()> {
+        self.looks.clone()
+    }
+
     pub fn plans(&self) -> watch::Receiver<Arc<Plan>> {
         self.plans.clone()
     }
@@ -44,6 +50,7 @@ pub fn follow(path: PathBuf, forced: bool) -> Result<Files, Problems> {
     tell(&loaded.config);
     let (plans, newest_plan) = watch::channel(Arc::new(plan(&loaded, forced)));
     let (configs, newest_config) = watch::channel(Arc::new(loaded.config));
+    let (looked, looks) = watch::channel(());
     warn(watcher.watch(&loader.folders()));
     let look = move || {
         loop {
@@ -57,17 +64,27 @@ pub fn follow(path: PathBuf, forced: bool) -> Result<Files, Problems> {
                     configs.send_replace(Arc::new(loaded.config));
                     plans.send_replace(Arc::new(plan));
                 }
-                Ok(_) => {}
+                // The worker's own file alone.
+                Ok(loaded) => {
+                    configs.send_if_modified(|known| {
+                        let is_other = known.worker != loaded.config.worker;
+                        if is_other {
+                            *known = Arc::new(loaded.config);
+                        }
+                        is_other
+                    });
+                }
                 Err(problems) => tracing::error!(
                     event = "config-refused",
                     "the configuration is wrong, what is in force stays: {problems}"
                 ),
             }
+            looked.send_replace(());
             warn(watcher.watch(&loader.folders()));
         }
     };
     thread::Builder::new().name("files".into()).spawn(look).expect("a thread can be started");
-    Ok(Files { config: newest_config, plans: newest_plan })
+    Ok(Files { config: newest_config, plans: newest_plan, looks })
 }
 
 /// Folders that tell nothing are looked at now and then.

@@ -1,5 +1,6 @@
 use crate::progress;
 use outflow_api::{Cluster, TopicPartition};
+use outflow_catalogue::Catalogue;
 use outflow_config::Rest;
 use outflow_control::{
     Access, Asked, Board, CallsStatus, Circuit, ConnectorStatus, Control, Entry, ParkedLane, PartitionStatus, Phase,
@@ -17,8 +18,8 @@ use tokio::{sync::watch, task::JoinHandle, time::interval};
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 const PARKED_SHOWN_MAX: usize = 20;
 
-/// Where it listens, and who may ask.
-pub fn entry(rest: &Rest) -> Entry {
+/// Who may ask.
+pub fn people(rest: &Rest) -> Vec<Token> {
     let token = |token: &outflow_config::Token| Token {
         name: token.name.clone(),
         role: match &token.role {
@@ -29,7 +30,12 @@ pub fn entry(rest: &Rest) -> Entry {
         },
         sha256: token.sha256,
     };
-    let access = Access::new(rest.tokens.iter().map(token).collect(), rest.requests_per_second);
+    rest.tokens.iter().map(token).collect()
+}
+
+/// Where it listens, and who may ask.
+pub fn entry(rest: &Rest) -> Entry {
+    let access = Access::new(people(rest), rest.requests_per_second);
     let tls = rest.tls.as_ref().map(|tls| Tls { certificate: tls.certificate.clone(), key: tls.key.clone() });
     Entry { listen: rest.listen, tls, access }
 }
@@ -139,6 +145,7 @@ fn told(summary: &Summary, configuration: Option<&Configuration>, is_draining: b
         };
         (name.clone(), status)
     });
+    let catalogue = configuration.map(Configuration::catalogue);
     let shards = summary.shards.iter().map(|(shard, status)| {
         let partitions = status.partitions.iter().map(|(key, partition)| PartitionStatus {
             topic: partition.topic.clone(),
@@ -147,7 +154,7 @@ fn told(summary: &Summary, configuration: Option<&Configuration>, is_draining: b
             position: partition.position.0,
             end: partition.log.map_or(partition.position.0, |log| log.next.0),
             failed: partition.failed.clone(),
-            floors: floors(status, *key, configuration),
+            floors: catalogue.as_ref().map_or_else(BTreeMap::new, |catalogue| floors(status, *key, catalogue)),
         });
         let partitions = partitions.collect();
         let held = status.own.iter().filter(|(_, own)| own.is_held && !own.is_pending).map(|(name, _)| name.clone());
@@ -168,10 +175,8 @@ fn told(summary: &Summary, configuration: Option<&Configuration>, is_draining: b
 fn floors(
     shard: &outflow_driver::ShardStatus,
     partition: TopicPartition,
-    configuration: Option<&Configuration>,
+    catalogue: &Catalogue,
 ) -> BTreeMap<String, i64> {
-    let Some(configuration) = configuration else { return BTreeMap::new() };
-    let catalogue = configuration.catalogue();
     let own = shard.floors.iter().filter(|(track, _)| track.partition == partition);
     let live = own.filter_map(|(track, floor)| {
         let feed = catalogue.feed(track.feed).filter(|feed| feed.schedule == 0 && feed.retired.is_none())?;

@@ -18,6 +18,7 @@ mod merchants;
 mod opener;
 mod plan;
 mod progress;
+mod renewal;
 mod run;
 mod token;
 

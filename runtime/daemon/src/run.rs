@@ -13,6 +13,7 @@ use crate::{
     merchants::Merchants,
     opener::{self, ConfiguredOpener},
     progress,
+    renewal::Renewal,
 };
 use outflow_api::Cluster;
 use outflow_config::{Rest, SystemEnvironment, resolve_text};
@@ -137,6 +138,8 @@ pub async fn work(
         events: Arc::new(Events { memory, fleet: fleet.clone() }),
         group: Arc::new(fleet),
     };
+    let (access, certificate) = (control.access(), control.certificate());
+    let renewing = tokio::spawn(Renewal { files: files.clone(), access, certificate }.run());
     let shown = health::Shown { board, status: status.clone(), steering: steering.clone() };
     let listener = health::start(control, shown, asked, Arc::clone(&cluster), stop.clone());
     let mut engine = Settings::new(Default::default());
@@ -155,5 +158,6 @@ pub async fn work(
     let result = worker.run(stop).await;
     listener.abort();
     matching.abort();
+    renewing.abort();
     Ok(result?)
 }

@@ -16,13 +16,17 @@ fn secret(name: &str) -> String {
 }
 
 fn people(rate: u32) -> Access {
+    Access::new(people_of(), rate)
+}
+
+fn people_of() -> Vec<Token> {
     let roles = [
         token("admin", Role::Admin),
         token("operator", Role::Operator),
         token("viewer", Role::Viewer),
         token("merchant", Role::Merchant("10/01".to_owned())),
     ];
-    Access::new(roles.into(), rate)
+    roles.into()
 }
 
 async fn asks(running: &Running, who: &str, method: &str, path: &str) -> u16 {
@@ -168,4 +172,17 @@ async fn who_asks_too_much_is_told_to_wait_and_others_are_not() {
 async fn an_address_that_others_can_reach_needs_both_tokens_and_tls() {
     let without_tls = Control::bind(entry("0.0.0.0:0", people(RATE))).await.err().expect("refused");
     assert_eq!(without_tls.code, "not-loopback");
+}
+
+#[tokio::test]
+async fn people_change_while_it_runs() {
+    let access = people(RATE);
+    let running = start_with(access.clone()).await;
+    running.board.publish(working());
+    assert!(!access.replace(people_of(), RATE), "the same people");
+    assert_eq!(asks(&running, "admin", "GET", "/connectors").await, 200);
+    assert!(access.replace(vec![token("viewer", Role::Viewer), token("new", Role::Admin)], RATE));
+    for (who, status) in [("admin", 401), ("viewer", 200), ("new", 200)] {
+        assert_eq!(asks(&running, who, "GET", "/connectors").await, status, "{who}");
+    }
 }

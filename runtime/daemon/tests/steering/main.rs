@@ -3,6 +3,7 @@
 mod dry_run;
 mod events;
 mod letters;
+mod renewal;
 mod rest;
 mod site;
 
