@@ -62,7 +62,7 @@ impl Side {
 }
 
 /// Steps, and behind which of them both are waited for.
-const STEPS: [(&str, &str, &str); 62] = [
+const STEPS: [(&str, &str, &str); 64] = [
     ("GET", "/", ""),
     ("GET", "/health", ""),
     ("GET", "/connectors", ""),
@@ -124,6 +124,8 @@ const STEPS: [(&str, &str, &str); 62] = [
     ("GET", "/admin/loggers", ""),
     ("GET", "/admin/loggers/root", ""),
     ("PUT", "/admin/loggers/root", "{\"level\": \"loud\"}"),
+    ("PUT", "/admin/loggers/org.example?scope=worker", "{\"level\": \"WARN\"}"),
+    ("PUT", "/admin/loggers/org.example?scope=cluster", "{\"level\": \"ERROR\"}"),
     ("GET", "/nowhere", ""),
 ];
 
