@@ -104,8 +104,17 @@ pub struct Pending {
     pub rejected: BTreeMap<TopicPartition, Vec<Offset>>,
     pub rows: u64,
     /// Of the list of (topic, partition, offset) of all rows, rejected ones included: a batch that is read again
-    /// must be the same batch.
+    /// must be the same batch. Of topics that were restored as copies with other ids: `HASH_UNKNOWN`.
     pub rows_hash: u64,
+}
+
+impl Pending {
+    pub const HASH_UNKNOWN: u64 = 0;
+
+    /// Whether a batch that was read again is this one.
+    pub fn is_of(&self, rows: u64, rows_hash: u64) -> bool {
+        rows == self.rows && (rows_hash == self.rows_hash || self.rows_hash == Pending::HASH_UNKNOWN)
+    }
 }
 
 /// From which offset on each partition follows a revision of the config log. What it says stands there.

@@ -1,6 +1,7 @@
 //! The program `outflow`: reads the configuration, wires the crates, runs. Nothing is decided here.
 
 mod allocator;
+mod backup;
 mod check;
 mod client;
 mod cluster;
@@ -53,6 +54,12 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
+    /// Save what a group needs to go on in one file: config log and journals, no rows and no ledger. Its workers may
+    /// run meanwhile.
+    Backup(backup::BackupOptions),
+    /// Make an empty group go on from a backup. What was delivered since is delivered again, except where the
+    /// destination recognises it.
+    Restore(backup::RestoreOptions),
     /// See and steer the merchants of a running daemon.
     Merchants(client::MerchantsOptions),
     /// See and steer the connectors of a running daemon.
@@ -76,6 +83,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run { config, publish_again } => run::run(&config, publish_again),
         Command::Check { config, connect } => check::check(&config, connect),
+        Command::Backup(options) => backup::backup(&options),
+        Command::Restore(options) => backup::restore(&options),
         Command::Merchants(options) => client::merchants(&options),
         Command::Connectors(options) => client::connectors(&options),
         Command::DeadLetters(options) => client::dead_letters(&options),

@@ -258,8 +258,8 @@ fn refuse_positions(settings: &KafkaSettings, topics: &Topics, group: &str) -> R
     };
     let hint = format!(
         "the journal {} is empty, and group {group} has committed positions ({}, partition {}): was the journal lost, \
-         or does this connector come from Kafka Connect? To begin anew from the start of its topics, delete the group \
-         with kafka-consumer-groups --delete --group {group}",
+         or does this connector come from Kafka Connect? `outflow restore FILE` puts a backup of the journal back. To \
+         begin anew from the start of its topics, delete the group with kafka-consumer-groups --delete --group {group}",
         settings.journal_topic,
         found.topic(),
         found.partition()

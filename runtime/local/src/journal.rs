@@ -62,7 +62,7 @@ impl LocalJournal {
         if fs::metadata(&ledger).is_ok_and(|found| found.len() > 0) {
             let hint = format!(
                 "{} is missing, but {} shows decisions; an empty journal would deliver everything again: \
-                 restore it, or move the folder away to begin anew",
+                 restore it, or move the folder of the shard away to begin anew, or to `outflow restore` a backup",
                 self.path().display(),
                 ledger.display()
             );

@@ -56,6 +56,11 @@ impl Site {
         self.launch("check", &[], &["check", "--connect"])
     }
 
+    /// `outflow backup FILE`, say; its log is what it prints.
+    pub fn command(&self, command: &[&str]) -> Daemon {
+        self.launch(command[0], &[], command)
+    }
+
     fn launch(&self, name: &str, lines: &[&str], command: &[&str]) -> Daemon {
         let config = self.write(&format!("{name}.yaml"), &self.worker(lines)).display().to_string();
         let start = self.starts.fetch_add(1, Ordering::Relaxed);

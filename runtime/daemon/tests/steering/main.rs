@@ -1,5 +1,6 @@
 //! The program, steered from its own command line, on the embedded cluster.
 
+mod backup;
 mod dry_run;
 mod events;
 mod letters;

@@ -141,6 +141,16 @@ impl Site {
         }
     }
 
+    /// `outflow COMMAND FILE --config …` with the site's worker's file; what it says, and whether it went well.
+    pub fn outflow(&self, args: &[&str]) -> (bool, String) {
+        let config = self.path().join("outflow.yaml");
+        let mut command = Command::new(PROGRAM);
+        let output = command.args(args).arg("--config").arg(config).current_dir(self.path()).output();
+        let output = output.expect("the program starts");
+        let texts = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (output.status.success(), texts.concat())
+    }
+
     /// Folders of the site; nobody may run meanwhile.
     pub fn copy_journal(&self, from: &str, to: &str) {
         copy(&self.path().join(from), &self.path().join(to));

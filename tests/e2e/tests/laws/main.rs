@@ -2,6 +2,7 @@
 
 mod ages;
 mod arrivals;
+mod backup;
 mod change;
 mod chaos;
 mod circuits;
