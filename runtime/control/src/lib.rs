@@ -1,7 +1,8 @@
 //! What a worker shows over HTTP (is it alive, is it ready, how far is it), and what people may ask of it.
 //!
 //! In: snapshots of the [`Status`], which the driver publishes on the [`Board`], and requests. Out: answers, and calls
-//! of [`Steering`], [`Connectors`], [`Events`] and [`Loggers`]. Nothing else reaches back. Addresses that others can
+//! of [`Steering`], [`Connectors`], [`Documents`], [`DeadLetters`], [`DryRuns`], [`Events`] and [`Loggers`]. Nothing else
+//! reaches back. Addresses that others can
 //! reach need tokens and TLS.
 //!
 //! | file | noun |
@@ -16,6 +17,7 @@
 //! | `refusal` | why something asked is not done |
 //! | `connect`, `plugins`, `loggers` | Kafka Connect's paths |
 //! | `merchants`, `dead_letters`, `router` | our own paths |
+//! | `documents` | all that is configured, out and in |
 //! | `access` | who may ask what |
 //! | `server`, `tls` | the listener |
 //!
@@ -28,6 +30,7 @@ mod body;
 mod connect;
 mod connectors;
 mod dead_letters;
+mod documents;
 mod dry_run;
 mod events;
 mod group;
@@ -53,6 +56,7 @@ pub use dead_letters::{
     Chosen, Content as LetterContent, DeadLetters, Letter, LetterPage, Place as LetterPlace, Record as LetterRecord,
     SentAgain, WantedLetters,
 };
+pub use documents::{Content as DocumentContent, Document, Documents, Imported, Lines, Named, Outcome};
 pub use dry_run::{
     Change, Column, ColumnChange, DryRun, DryRuns, Effect, Past, PastSpan, Proposal, Proposed, Rejection, Sampled,
     Trial,

@@ -1,8 +1,10 @@
 use crate::{
-    Access, Board, Connectors, DeadLetters, DryRuns, Events, Group, Loggers, Phase, Refusal, Steering,
+    Access, Board, Connectors, DeadLetters, Documents, DryRuns, Events, Group, Loggers, Phase, Refusal, Steering,
     access::guard,
     connect::{self, at},
-    dead_letters, dry_run, events, loggers, merchants,
+    dead_letters,
+    documents::{self, IMPORT_BYTES_MAX},
+    dry_run, events, loggers, merchants,
     metrics::metrics,
     plugins,
 };
@@ -28,6 +30,7 @@ pub struct Asked {
     pub steering: Arc<dyn Steering>,
     pub connectors: Arc<dyn Connectors>,
     pub dead_letters: Arc<dyn DeadLetters>,
+    pub documents: Arc<dyn Documents>,
     pub loggers: Arc<dyn Loggers>,
     pub events: Arc<dyn Events>,
     pub group: Arc<dyn Group>,
@@ -49,7 +52,7 @@ struct Shown {
 }
 
 pub fn router(board: Board, asked: Asked, version: &'static str, site: Site) -> Router {
-    let Asked { steering, connectors, dead_letters: letters, dry_runs, loggers, events, group } = asked;
+    let Asked { steering, connectors, dead_letters: letters, documents, dry_runs, loggers, events, group } = asked;
     at(Router::new(), "/health", get(health))
         .route("/", get(root))
         .route("/health/live", get(live))
@@ -63,6 +66,7 @@ pub fn router(board: Board, asked: Asked, version: &'static str, site: Site) -> 
         .merge(merchants::routes(steering))
         .merge(dead_letters::routes(letters))
         .merge(dry_run::routes(dry_runs))
+        .merge(documents::routes(documents))
         .merge(connect::routes(Arc::clone(&connectors)))
         .merge(plugins::routes(connectors))
         .merge(loggers::routes(loggers))
@@ -145,8 +149,9 @@ async fn limits(State(site): State<Site>, request: Request, next: Next) -> Respo
         let message = format!("headers have {size} bytes; at most {HEADER_BYTES_MAX}");
         return error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message);
     }
-    if request.body().size_hint().lower() > BODY_BYTES_MAX as u64 {
-        return error(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {BODY_BYTES_MAX} bytes"));
+    let most = if request.uri().path() == "/v1/import" { IMPORT_BYTES_MAX } else { BODY_BYTES_MAX };
+    if request.body().size_hint().lower() > most as u64 {
+        return error(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {most} bytes"));
     }
     // With tokens, no page can speak for its reader: it does not have them.
     if !site.is_loopback || !site.access.is_open() {

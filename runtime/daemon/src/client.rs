@@ -1,6 +1,7 @@
-//! `outflow merchants`, `connectors`, `dead-letters`, `events` and `lag`: asks a running daemon.
+//! `outflow merchants`, `connectors`, `dead-letters`, `events`, `export`, `import` and `lag`: asks a running daemon.
 
 mod connectors;
+mod documents;
 mod dry_run;
 mod events;
 mod http;
@@ -9,6 +10,7 @@ mod options;
 mod table;
 
 pub use connectors::{ConnectorsOptions, connectors};
+pub use documents::{ExportOptions, ImportOptions, export, import};
 pub use events::{EventsOptions, events};
 pub use http::{Daemon, Told, encoded};
 pub use letters::dead_letters;

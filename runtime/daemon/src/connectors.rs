@@ -13,7 +13,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use outflow_api::{Cluster, Fault, LaneId};
-use outflow_catalogue::{Catalogue, Expected as Wants, Order, Origin, Wanted, WantedConnector};
+use outflow_catalogue::{Catalogue, Draft, Expected as Wants, Order, Origin, Wanted, WantedConnector, draft};
 use outflow_config::ConnectorConfig;
 use outflow_control::{
     ConnectorState, Expected, Flat, Info, Kept, KeyInfo, Kind, PluginInfo, Put, Refusal, Standing, TaskId, TopicOffset,
@@ -44,12 +44,31 @@ impl Connectors {
         known_connector(catalogue, name)?;
         let is_stopped = catalogue.connector(name).is_some_and(|entry| entry.stopped);
         let tasks = if is_stopped { 0..0 } else { 0..shards };
-        let (config, revision) = match catalogue.document(&document(name)) {
-            Some((revision, text)) => (read(text)?, Some(revision.0)),
-            None => (self.of_files(catalogue, name), None),
-        };
+        let revision = catalogue.document(&document(name)).map(|(revision, _)| revision.0);
+        let config = self.config_of(catalogue, name)?;
         let tasks = tasks.map(|task| TaskId { connector: name.to_owned(), task }).collect();
         Ok(Info { name: name.to_owned(), config, tasks, kind: Kind::Sink, revision })
+    }
+
+    /// As it was put, or as files have it.
+    pub fn config_of(&self, catalogue: &Catalogue, name: &str) -> Result<Flat, Refusal> {
+        match catalogue.document(&document(name)) {
+            Some((_, text)) => read(text),
+            None => Ok(self.of_files(catalogue, name)),
+        }
+    }
+
+    /// Whether it could be put, as far as it is known without putting it.
+    pub fn judge(&self, name: &str, config: Flat) -> Result<ConnectorConfig, Refusal> {
+        self.files.check_writable()?;
+        let configuration = self.configuration()?;
+        self.check_not_in_files(&configuration.catalogue(), name)?;
+        let (flat, connector) = judge::connector(&self.files.config().worker, name, config)?;
+        let plan = plan(&connector, &flat, Wants::Anything, Standing::Running, BTreeMap::new());
+        match draft(&configuration.catalogue(), &plan.wanted, false) {
+            Draft::Taken(why) => Err(Refusal::malformed(why)),
+            _ => Ok(connector),
+        }
     }
 
     /// As this worker's files have it; another worker's files may be newer.

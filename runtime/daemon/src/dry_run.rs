@@ -47,7 +47,7 @@ impl DryRuns {
                 return Scope::in_force(&configuration.catalogue(), Subject::Connector(name));
             }
             Proposed::Merchant { id, content: Some(content) } => {
-                (self.merchants.plan_of(&id, &content, expected)?.0, Subject::Merchant(id))
+                (self.merchants.plan_of(&id, &content, expected, &BTreeMap::new())?.0, Subject::Merchant(id))
             }
             Proposed::Connector { name, config: Some(config) } => {
                 let put = Put { name: name.clone(), config, expected, standing: Standing::Running };

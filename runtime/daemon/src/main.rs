@@ -7,6 +7,7 @@ mod client;
 mod cluster;
 mod connectors;
 mod demo;
+mod documents;
 mod dry_run;
 mod events;
 mod files;
@@ -66,6 +67,10 @@ enum Command {
     Connectors(client::ConnectorsOptions),
     /// See rows that fit nowhere, and deliver them once more.
     DeadLetters(client::DeadLettersOptions),
+    /// Save all that is configured, one document a line.
+    Export(client::ExportOptions),
+    /// Put what an export holds, as far as it differs from what is in force.
+    Import(client::ImportOptions),
     /// How many records are not visible yet, by connector.
     Lag(client::LagOptions),
     /// What happened in the last hours, newest first.
@@ -88,6 +93,8 @@ fn main() -> ExitCode {
         Command::Merchants(options) => client::merchants(&options),
         Command::Connectors(options) => client::connectors(&options),
         Command::DeadLetters(options) => client::dead_letters(&options),
+        Command::Export(options) => client::export(&options),
+        Command::Import(options) => client::import(&options),
         Command::Lag(options) => client::lag(&options),
         Command::Events(options) => client::events(&options),
         Command::Token => token::token(),

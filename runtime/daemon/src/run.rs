@@ -2,6 +2,7 @@ use crate::{
     client::Place,
     cluster,
     connectors::Connectors,
+    documents::Documents,
     dry_run::DryRuns,
     events::{Events, Memory},
     files::{self, Files},
@@ -128,11 +129,17 @@ pub async fn work(
     let matching = tokio::spawn(look_for_topics(Arc::clone(&connectors)));
     let merchants =
         Arc::new(Merchants::new(steering.clone(), status.clone(), Arc::clone(&cluster), files.clone(), fleet.clone()));
+    let documents = Arc::new(Documents {
+        steering: steering.clone(),
+        connectors: Arc::clone(&connectors),
+        merchants: Arc::clone(&merchants),
+    });
     let dry_runs = Arc::new(DryRuns::new(Arc::clone(&merchants), Arc::clone(&connectors)));
     let asked = Asked {
         steering: merchants,
         connectors,
         dead_letters: Arc::new(letters),
+        documents,
         dry_runs,
         loggers: Arc::new(Loggers { levels, fleet: fleet.clone() }),
         events: Arc::new(Events { memory, fleet: fleet.clone() }),

@@ -1,11 +1,12 @@
 use async_trait::async_trait;
 use outflow_control::{
     Accepted, Act, Alarm, Board, Change, Chosen, Column, ColumnChange, ConnectorState, Connectors, Content,
-    DeadLetters, Delivery, Detail, DryRun, DryRuns, Effect, Event, EventPage, Events, Expected, Flat, Group, Info,
-    Kept, KeyInfo, Kind, Letter, LetterContent, LetterPage, LetterPlace, LetterRecord, LoggerLevel, Loggers, Merchant,
-    Page, Past, PastSpan, Placed, PluginInfo, Proposal, Proposed, Put, Refusal, Rejection, Request, RunState, Sampled,
-    SentAgain, Sought, Standing, State, Steering, Step, TaskId, TaskState, TopicOffset, Trial, Undelivered, Validation,
-    Wanted, WantedLetters, Wish, Worker, WorkerState,
+    DeadLetters, Delivery, Detail, Document, DocumentContent, Documents, DryRun, DryRuns, Effect, Event, EventPage,
+    Events, Expected, Flat, Group, Imported, Info, Kept, KeyInfo, Kind, Letter, LetterContent, LetterPage, LetterPlace,
+    LetterRecord, Lines, LoggerLevel, Loggers, Merchant, Named, Outcome, Page, Past, PastSpan, Placed, PluginInfo,
+    Proposal, Proposed, Put, Refusal, Rejection, Request, RunState, Sampled, SentAgain, Sought, Standing, State,
+    Steering, Step, TaskId, TaskState, TopicOffset, Trial, Undelivered, Validation, Wanted, WantedLetters, Wish,
+    Worker, WorkerState,
 };
 use serde_json::{Value, json, value::RawValue};
 use std::{
@@ -242,6 +243,36 @@ impl Connectors for Double {
         self.keys(plugin)?;
         let error_count = config.len();
         Ok(Validation { name: plugin.to_owned(), error_count, groups: Vec::new(), configs: Vec::new() })
+    }
+}
+
+/// A connector, and 1,200 merchants: more than two pages.
+#[async_trait]
+impl Documents for Double {
+    fn documents(&self, after: Option<&Named>, limit: usize) -> Result<Vec<Document>, Refusal> {
+        let connector = DocumentContent::Connector {
+            name: "orders".to_owned(),
+            config: [("topics".to_owned(), "orders".to_owned())].into(),
+            standing: Standing::Paused,
+        };
+        let merchant = |id: u32| DocumentContent::Merchant { id: id.to_string(), config: Default::default() };
+        let all = std::iter::once(connector).chain((1_000..2_200).map(merchant));
+        let all = all.map(|content| Document { content, of_files: false });
+        let behind = all.skip_while(|one| after.is_some_and(|after| one.content.named() != *after));
+        Ok(behind.skip(usize::from(after.is_some())).take(limit).collect())
+    }
+
+    async fn import(&self, documents: Lines, dry_run: bool, told: tokio::sync::mpsc::Sender<Imported>) {
+        for document in documents {
+            self.note(|asked| asked.others.push(format!("import {:?} {dry_run}", document.content)));
+            let named = document.content.named();
+            let is_known = matches!(&named, Named::Connector(name) if name == "orders");
+            let outcome = if is_known { Outcome::Same } else { Outcome::Refused };
+            let reason = (!is_known).then(|| "why not".to_owned());
+            if told.send(Imported { named, outcome, reason }).await.is_err() {
+                return;
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::{
 
 mod access;
 mod connect;
+mod documents;
 mod double;
 mod dry_run;
 mod openapi;
@@ -47,6 +48,7 @@ async fn start_with(access: Access) -> Running {
         steering: Arc::clone(&one) as _,
         connectors: Arc::clone(&one) as _,
         dead_letters: Arc::clone(&one) as _,
+        documents: Arc::clone(&one) as _,
         dry_runs: Arc::clone(&one) as _,
         events: Arc::clone(&one) as _,
         loggers: one,
@@ -70,7 +72,10 @@ impl Running {
         let answer = String::from_utf8(answer).expect("text");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        (status, body.to_owned())
+        match head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+            true => (status, unchunked(body)),
+            false => (status, body.to_owned()),
+        }
     }
 
     async fn post(&self, path: &str, body: &str) -> (u16, String) {
@@ -88,6 +93,16 @@ impl Running {
     async fn get(&self, path: &str) -> (u16, String) {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address)).await
     }
+}
+
+fn unchunked(mut rest: &str) -> String {
+    let mut body = String::new();
+    while let Some((length, behind)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).expect("the length of a chunk");
+        body += &behind[..length];
+        rest = behind[length..].strip_prefix("\r\n").expect("a chunk ends");
+    }
+    body
 }
 
 fn working() -> Status {

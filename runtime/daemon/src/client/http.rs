@@ -77,16 +77,27 @@ impl Daemon {
     }
 
     pub fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Answer<Told> {
-        let mut request = Request::builder().method(method).uri(format!("{}/{path}", self.url));
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
+        let request = self.request(method, path);
         match body {
             None => self.told(self.agent.run(request.body(())?)),
             Some(body) => {
                 let request = request.header("Content-Type", "application/json");
                 self.told(self.agent.run(request.body(body.to_string())?))
             }
+        }
+    }
+
+    /// A document a line.
+    pub fn send_lines(&self, path: &str, lines: String) -> Answer<Told> {
+        let request = self.request("POST", path).header("Content-Type", "application/x-ndjson");
+        self.told(self.agent.run(request.body(lines)?))
+    }
+
+    fn request(&self, method: &str, path: &str) -> ureq::http::request::Builder {
+        let request = Request::builder().method(method).uri(format!("{}/{path}", self.url));
+        match &self.token {
+            Some(token) => request.header("Authorization", format!("Bearer {token}")),
+            None => request,
         }
     }
 
@@ -153,7 +164,7 @@ fn tls(place: &Place) -> Answer<TlsConfig> {
 }
 
 /// A reader that has seen enough closes the pipe.
-fn write(text: &str) {
+pub fn write(text: &str) {
     let _ = stdout().write_all(text.as_bytes());
 }
 

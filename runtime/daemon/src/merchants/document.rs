@@ -7,7 +7,7 @@ use crate::{
     plan::{from, lane},
 };
 use outflow_api::{LaneId, Revision};
-use outflow_catalogue::{Catalogue, Order, Origin, Wanted};
+use outflow_catalogue::{Catalogue, Draft, Order, Origin, Wanted, draft};
 use outflow_config::{
     ConnectorConfig, Environment, MerchantConfig, Plugin, SystemEnvironment, judge, merchant_document,
 };
@@ -33,8 +33,14 @@ impl Merchants {
         }
     }
 
-    /// What is to be published for him, and whether he is new.
-    pub fn plan_of(&self, id: &str, content: &Value, expected: Expected) -> Result<(Plan, bool), Refusal> {
+    /// What is to be published for him, and whether he is new. `more`: connectors that would be put first.
+    pub fn plan_of(
+        &self,
+        id: &str,
+        content: &Value,
+        expected: Expected,
+        more: &BTreeMap<String, ConnectorConfig>,
+    ) -> Result<(Plan, bool), Refusal> {
         let configuration = self.steering.configuration()?;
         let catalogue = configuration.catalogue();
         self.check_writable(&catalogue, id)?;
@@ -42,18 +48,30 @@ impl Merchants {
         if known.is_some() && expected == Expected::Nothing {
             return Err(Refusal::conflict(format!("merchant {id:?} already exists")));
         }
-        let connectors = self.connectors_of(&catalogue, content)?;
-        let config = self.files.config();
-        let sinks = outflow_registry::sinks();
+        let connectors = self.connectors_of(&catalogue, content, more);
+        let (config, sinks) = (self.files.config(), outflow_registry::sinks());
         let merchant =
             merchant_document(&document(id), content, &config.worker, &connectors, sinks, &SystemEnvironment);
         let merchant = merchant.map_err(|problems| Refusal::malformed(problems.to_string()))?;
         Ok((plan(&catalogue, &merchant, &connectors, content, expected), known.is_none()))
     }
 
-    pub(super) async fn put_document(&self, id: &str, content: Value, expected: Expected) -> Result<Placed, Refusal> {
+    /// Whether he could be put, as far as it is known without putting him. `more`: connectors that would be put first.
+    pub fn judge(&self, id: &str, content: &Value, more: &BTreeMap<String, ConnectorConfig>) -> Result<(), Refusal> {
         let configuration = self.steering.configuration()?;
-        let (plan, is_new) = self.plan_of(id, &content, expected)?;
+        let (Plan { wanted, .. }, _) = self.plan_of(id, content, Expected::Anything, more)?;
+        let catalogue = configuration.catalogue();
+        match draft(&catalogue, &wanted, false) {
+            Draft::Taken(why) if wanted.lanes.iter().all(|lane| catalogue.connector(&lane.connector).is_some()) => {
+                Err(Refusal::malformed(why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub async fn put_document(&self, id: &str, content: Value, expected: Expected) -> Result<Placed, Refusal> {
+        let configuration = self.steering.configuration()?;
+        let (plan, is_new) = self.plan_of(id, &content, expected, &BTreeMap::new())?;
         published(self.steering.publish(plan).await.map_err(wrong)?, id, expected)?;
         tracing::info!(merchant = id, is_new, event = "merchant-configured", "configured over REST");
         let revision = configuration.catalogue().document(&document(id)).map_or(0, |(revision, _)| revision.0);
@@ -141,12 +159,18 @@ impl Merchants {
         Ok(steps)
     }
 
-    /// Those that he names, of files and of REST. Whom nobody knows is found out by the checks.
-    fn connectors_of(&self, catalogue: &Catalogue, content: &Value) -> Result<Vec<ConnectorConfig>, Refusal> {
+    /// Those that he names: of `more`, of files and of REST. Whom nobody knows is found out by the checks.
+    fn connectors_of(
+        &self,
+        catalogue: &Catalogue,
+        content: &Value,
+        more: &BTreeMap<String, ConnectorConfig>,
+    ) -> Vec<ConnectorConfig> {
         let deliver = content.get("deliver").and_then(Value::as_array).into_iter().flatten();
         let named = deliver.filter_map(|one| one.get("connector")?.as_str());
         let config = self.files.config();
-        let mut known: Vec<ConnectorConfig> = config.connectors.clone();
+        let of_files = config.connectors.iter().filter(|connector| !more.contains_key(&connector.name));
+        let mut known: Vec<ConnectorConfig> = of_files.chain(more.values()).cloned().collect();
         for name in named {
             if known.iter().any(|connector| connector.name == name) {
                 continue;
@@ -155,7 +179,7 @@ impl Merchants {
                 known.extend(of_document(text));
             }
         }
-        Ok(known)
+        known
     }
 }
 

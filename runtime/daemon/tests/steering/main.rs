@@ -1,6 +1,7 @@
 //! The program, steered from its own command line, on the embedded cluster.
 
 mod backup;
+mod documents;
 mod dry_run;
 mod events;
 mod letters;
