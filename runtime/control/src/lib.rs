@@ -1,9 +1,8 @@
 //! What a worker shows over HTTP (is it alive, is it ready, how far is it), and what people may ask of it.
 //!
 //! In: snapshots of the [`Status`], which the driver publishes on the [`Board`], and requests. Out: answers, and calls
-//! of [`Steering`], [`Connectors`], [`Documents`], [`DeadLetters`], [`DryRuns`], [`Events`] and [`Loggers`]. Nothing else
-//! reaches back. Addresses that others can
-//! reach need tokens and TLS.
+//! of [`Steering`], [`Connectors`], [`Documents`], [`DeadLetters`], [`DryRuns`], [`Events`] and [`Loggers`]. Nothing
+//! else reaches back. Addresses that others can reach need tokens and TLS.
 //!
 //! | file | noun |
 //! |---|---|

@@ -20,9 +20,10 @@ fn cargo(line: &str) -> Command {
     command
 }
 
-/// Cold in 45 minutes on two cores, so a third of the mutants. Everything is in the dev profile, so that dependencies are built once. Tests are
-/// built before they are linted: OpenSSL's own build takes minutes on one core, and there is much to do beside it. The
-/// laws wait for brokers and time-outs most of the time; the simulation, which waits for nothing, runs beside them.
+/// Cold in 45 minutes on two cores, so a third of the mutants. Everything is in the dev profile, so that dependencies
+/// are built once. Tests are built before they are linted: OpenSSL's own build takes minutes on one core, and there is
+/// much to do beside it. The laws wait for brokers and time-outs most of the time; the simulation, which waits for
+/// nothing, runs beside them.
 pub fn test(report: &mut Report) {
     if is_ready(report) {
         report.check("format", &mut cargo("fmt --all --check"));

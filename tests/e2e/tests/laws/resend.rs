@@ -8,10 +8,10 @@ const LIMIT: Duration = Duration::from_secs(120);
 const GOOD: u64 = 3_000;
 const BAD: Range<u64> = GOOD..GOOD + 300;
 
-/// Whose `event_id` is a number, which a VARCHAR does not take. Two of three stand beside each other in their partition.
+/// Whose `event_id` is a number, which a VARCHAR does not take.
 fn write_bad(kafka: &Kafka, topic: &str) {
-    let producer: BaseProducer =
-        kafka.config().set("enable.idempotence", "true").create().expect("the settings are valid");
+    let producer: Result<BaseProducer, _> = kafka.config().set("enable.idempotence", "true").create();
+    let producer = producer.expect("the settings are valid");
     for number in BAD {
         let (key, value) = ((number / 2).to_string(), format!("{{\"number\":{number},\"event_id\":{number}}}"));
         producer.send(BaseRecord::to(topic).key(&key).payload(&value)).expect("there is room");
