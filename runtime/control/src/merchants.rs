@@ -1,4 +1,4 @@
-//! The paths below `/v1/merchants`, and `/v1/lag`.
+//! The paths below `/v1/merchants` and `/v1/lanes`, and `/v1/lag`.
 
 use crate::{
     Refusal, Steering, Undelivered, Worker,
@@ -27,6 +27,7 @@ const CONTENT: &str =
 
 pub(crate) fn routes(steering: Arc<dyn Steering>) -> Router {
     Router::new()
+        .route("/v1/lanes/{lane}", get(lane))
         .route("/v1/merchants", get(list).post(create))
         .route("/v1/merchants/{id}", get(show).put(put).delete(remove))
         .route("/v1/merchants/{id}/config", get(config))
@@ -118,8 +119,22 @@ async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let Path(id) = id.map_err(unreadable)?;
-    let is_local = parameters(query.as_deref()).any(|(key, value)| key == "local" && value == "true");
-    Ok(Json(steering.merchant(&id, is_local).await?).into_response())
+    Ok(Json(steering.merchant(&id, is_local(query.as_deref())).await?).into_response())
+}
+
+async fn lane(
+    State(steering): Asked,
+    lane: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let Path(lane) = lane.map_err(unreadable)?;
+    let lane = lane.parse().map_err(|_| Refusal::malformed(format!("{lane:?} is no lane; allowed: its number")))?;
+    Ok(Json(steering.lane(lane, is_local(query.as_deref())).await?).into_response())
+}
+
+/// Of this worker's shards alone.
+fn is_local(query: Option<&str>) -> bool {
+    parameters(query).any(|(key, value)| key == "local" && value == "true")
 }
 
 async fn act(
@@ -138,7 +153,7 @@ pub(crate) fn unreadable(rejection: PathRejection) -> Refusal {
 }
 
 /// Over all workers, as each of them said last.
-pub(crate) fn lag(workers: &[Worker]) -> Response {
+pub(crate) fn lag(workers: &[Worker], with_partitions: bool) -> Response {
     let mut connectors: BTreeMap<&str, Lag> = BTreeMap::new();
     let known = workers.iter().filter_map(|worker| worker.status.as_deref());
     for (name, one) in known.flat_map(|status| &status.connectors) {
@@ -149,8 +164,17 @@ pub(crate) fn lag(workers: &[Worker]) -> Response {
             retention_alarms: one.retention_alarms,
             lanes_behind: one.lanes_behind,
             lanes_parked: one.lanes_parked,
+            partitions: Vec::new(),
         };
-        connectors.entry(name).and_modify(|known| *known = known.and(lag)).or_insert(lag);
+        match connectors.remove(name.as_str()) {
+            Some(known) => drop(connectors.insert(name, known.and(lag))),
+            None => drop(connectors.insert(name, lag)),
+        }
+    }
+    if with_partitions {
+        for (name, lag) in &mut connectors {
+            lag.partitions = partitions(workers, name);
+        }
     }
     let total: u64 = connectors.values().map(|one| one.lag_records).sum();
     let shards: BTreeSet<u32> =
@@ -164,7 +188,33 @@ pub(crate) fn lag(workers: &[Worker]) -> Response {
     Json(told).into_response()
 }
 
-#[derive(Clone, Copy, Serialize)]
+/// Of those that it reads live, and whose worker says how they stand.
+fn partitions(workers: &[Worker], connector: &str) -> Vec<PartitionLag> {
+    let known = workers.iter().filter_map(|worker| worker.status.as_deref());
+    let all = known.flat_map(|status| status.shards.values()).flat_map(|shard| &shard.partitions);
+    let mut own: Vec<PartitionLag> = all
+        .filter_map(|one| {
+            let from = *one.floors.get(connector)?;
+            let lag_records = (one.end - from).max(0) as u64;
+            let (topic, partition) = (one.topic.clone(), one.partition);
+            Some(PartitionLag { topic, partition, undelivered_from: from, end: one.end, lag_records })
+        })
+        .collect();
+    own.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+    own
+}
+
+/// The log from the first offset that some live delivery has not decided; one that is parked is in the lanes' own lag.
+#[derive(Clone, Serialize)]
+struct PartitionLag {
+    topic: String,
+    partition: u32,
+    undelivered_from: i64,
+    end: i64,
+    lag_records: u64,
+}
+
+#[derive(Clone, Serialize)]
 struct Lag {
     lag_records: u64,
     lag_seconds: Option<u64>,
@@ -172,6 +222,8 @@ struct Lag {
     retention_alarms: u64,
     lanes_behind: u64,
     lanes_parked: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    partitions: Vec<PartitionLag>,
 }
 
 impl Lag {
@@ -184,6 +236,7 @@ impl Lag {
             retention_alarms: self.retention_alarms + other.retention_alarms,
             lanes_behind: self.lanes_behind + other.lanes_behind,
             lanes_parked: self.lanes_parked + other.lanes_parked,
+            partitions: Vec::new(),
         }
     }
 }

@@ -1,7 +1,7 @@
 use crate::{
     Access, Board, Connectors, DeadLetters, Documents, DryRuns, Events, Group, Loggers, Phase, Refusal, Steering,
     access::guard,
-    connect::{self, at},
+    connect::{self, at, parameters},
     dead_letters,
     documents::{self, IMPORT_BYTES_MAX},
     dry_run, events, loggers, merchants,
@@ -11,7 +11,7 @@ use crate::{
 use axum::{
     Json, Router,
     body::HttpBody,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{DefaultBodyLimit, RawQuery, Request, State},
     http::{HeaderMap, StatusCode, Uri, header, uri::Authority},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -134,8 +134,9 @@ async fn status(State(shown): State<Shown>) -> Response {
     Json(&*shown.board.look()).into_response()
 }
 
-async fn lag(State(shown): State<Shown>) -> Response {
-    merchants::lag(&shown.group.workers())
+async fn lag(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Response {
+    let with_partitions = parameters(query.as_deref()).any(|(key, value)| key == "partitions" && value == "true");
+    merchants::lag(&shown.group.workers(), with_partitions)
 }
 
 async fn workers(State(shown): State<Shown>) -> Response {

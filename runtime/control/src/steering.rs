@@ -11,6 +11,8 @@ pub trait Steering: Send + Sync {
     async fn merchants(&self, wanted: Wanted) -> Result<Page, Refusal>;
     /// `is_local`: of this worker's shards alone.
     async fn merchant(&self, id: &str, is_local: bool) -> Result<Detail, Refusal>;
+    /// One delivery, whosever: without a merchant it is the connector's own.
+    async fn lane(&self, lane: u32, is_local: bool) -> Result<Detail, Refusal>;
     async fn act(&self, merchant: &str, request: Request) -> Result<Accepted, Refusal>;
     /// What a file would say of him.
     async fn put(&self, id: &str, content: Value, expected: Expected) -> Result<Placed, Refusal>;

@@ -84,8 +84,23 @@ impl Merchants {
     }
 
     async fn own_detail(&self, id: &str) -> Result<Detail, Refusal> {
+        let lanes = target::lanes(&self.steering.configuration()?.catalogue(), id)?;
+        self.detail(id, lanes).await
+    }
+
+    async fn own_lane(&self, lane: LaneId) -> Result<Detail, Refusal> {
+        let merchant = {
+            let configuration = self.steering.configuration()?;
+            let catalogue = configuration.catalogue();
+            let entry = catalogue.lane(lane);
+            let entry = entry.ok_or_else(|| Refusal::unknown(format!("there is no lane {}", lane.0)))?;
+            entry.merchant.clone().unwrap_or_default()
+        };
+        self.detail(&merchant, vec![lane]).await
+    }
+
+    async fn detail(&self, id: &str, lanes: Vec<LaneId>) -> Result<Detail, Refusal> {
         let configuration = self.steering.configuration()?;
-        let lanes = target::lanes(&configuration.catalogue(), id)?;
         let standings = self.standings_of(lanes.clone()).await?;
         let merchant = listing::detail(&configuration.catalogue(), &standings, id, &lanes);
         let is_unknown = lanes.iter().filter_map(|lane| standings.of(lane.0)).any(|one| one.stay().is_unknown);
@@ -299,6 +314,17 @@ impl outflow_control::Steering for Merchants {
             return own.await;
         }
         let path = format!("v1/merchants/{}?local=true", encoded(id));
+        let (own, others) = tokio::join!(own, self.fleet.ask::<Detail>(&path));
+        let own = own?;
+        Ok(fleet::details([vec![own.clone()], others].concat()).unwrap_or(own))
+    }
+
+    async fn lane(&self, lane: u32, is_local: bool) -> Result<Detail, Refusal> {
+        let own = self.own_lane(LaneId(lane));
+        if is_local {
+            return own.await;
+        }
+        let path = format!("v1/lanes/{lane}?local=true");
         let (own, others) = tokio::join!(own, self.fleet.ask::<Detail>(&path));
         let own = own?;
         Ok(fleet::details([vec![own.clone()], others].concat()).unwrap_or(own))

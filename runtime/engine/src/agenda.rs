@@ -22,6 +22,7 @@ pub(crate) struct Agenda {
     pub blocked: BTreeSet<LaneId>,
     /// With old batches to be removed, now.
     pub remove: BTreeSet<LaneId>,
+    pub parked: BTreeSet<LaneId>,
     /// Parked, by the time of the next try.
     pub resume: BTreeSet<(u64, LaneId)>,
     /// The lowest row of each lane that no decision holds.
@@ -44,6 +45,7 @@ struct Marks {
     waiting: bool,
     blocked: bool,
     remove: bool,
+    parked: bool,
     resume: Option<u64>,
     holds: Vec<(Track, Offset)>,
     unwritten: Vec<(Track, Offset)>,
@@ -75,6 +77,7 @@ impl Marks {
             waiting: lane.is_dirty || lane.is_ready(),
             blocked: lane.is_ready_but_blocked(),
             remove: lane.to_remove().next().is_some(),
+            parked: parked.is_some(),
             // While a reveal hangs there is nothing to try: its own answer resumes the lane.
             resume: parked.filter(|parked| !parked.held && !lane.reveal_stalled).map(|_| lane.resume_at_ms),
             holds: lane.first_undecided().into_iter().map(tracks).collect(),
@@ -152,13 +155,14 @@ impl Agenda {
         }
     }
 
-    fn sets(&mut self, marks: &Marks) -> [(&mut BTreeSet<LaneId>, bool); 5] {
+    fn sets(&mut self, marks: &Marks) -> [(&mut BTreeSet<LaneId>, bool); 6] {
         [
             (&mut self.seal, marks.seal),
             (&mut self.read, marks.read),
             (&mut self.waiting, marks.waiting),
             (&mut self.blocked, marks.blocked),
             (&mut self.remove, marks.remove),
+            (&mut self.parked, marks.parked),
         ]
     }
 

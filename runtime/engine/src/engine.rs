@@ -217,7 +217,7 @@ impl Engine {
 
     /// Cheap, however many lanes there are.
     pub fn parked_lanes(&self) -> impl Iterator<Item = LaneId> {
-        self.lanes.iter().filter(|(_, lane)| lane.record.parked.is_some()).map(|(id, _)| id)
+        self.agenda.parked.iter().copied()
     }
 
     pub fn lane_view(&self, id: LaneId) -> Option<LaneView> {

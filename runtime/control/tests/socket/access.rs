@@ -54,6 +54,7 @@ pub const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/v1/events", "aov"),
     ("GET", "/v1/export", "aov"),
     ("POST", "/v1/import", "a"),
+    ("GET", "/v1/lanes/7", "aov"),
     ("GET", "/v1/merchants", "aov"),
     ("POST", "/v1/merchants", "a"),
     ("GET", "/v1/merchants/10%2F01", "aovm"),

@@ -81,6 +81,11 @@ impl Steering for Double {
         Ok(Detail { merchant: merchant(), shards: vec![0], note: None })
     }
 
+    async fn lane(&self, lane: u32, _: bool) -> Result<Detail, Refusal> {
+        let unknown = || Refusal::unknown("there is no such lane");
+        (lane == 7).then(|| Detail { merchant: merchant(), shards: vec![0], note: None }).ok_or_else(unknown)
+    }
+
     async fn put(&self, id: &str, content: Value, expected: Expected) -> Result<Placed, Refusal> {
         self.note(|asked| asked.others.push(format!("put {id} {content} {expected:?}")));
         Ok(Placed { merchant: id.to_owned(), revision: 9, is_new: id != "1001" })

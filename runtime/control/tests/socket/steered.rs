@@ -1,7 +1,7 @@
 //! What may be asked of merchants.
 
 use crate::{json, start, working};
-use outflow_control::{Act, Alarm, Begin, EventLevel, Sought, State, Status, Until, Wanted};
+use outflow_control::{Act, Alarm, Begin, EventLevel, PartitionStatus, Sought, State, Status, Until, Wanted};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -198,16 +198,33 @@ async fn below_a_merchants_path_are_his_own_events_whatever_the_query_says() {
 }
 
 #[tokio::test]
-async fn lag_is_told_by_connector_and_in_total() {
+async fn lag_is_told_by_connector_in_total_and_by_partition() {
     let running = start().await;
     let mut status: Status = working();
     for (name, lag_records) in [("orders", 5), ("carts", 7)] {
         let connector = status.connectors.entry(name.to_owned()).or_default();
         (connector.lag_records, connector.lag_seconds, connector.retention_alarms) = (lag_records, Some(60), 2);
     }
+    let partition = |partition, floors: &[(&str, i64)]| PartitionStatus {
+        topic: "shop".into(),
+        partition,
+        end: 40,
+        floors: floors.iter().map(|(name, floor)| ((*name).to_owned(), *floor)).collect(),
+        ..PartitionStatus::default()
+    };
+    let shard = status.shards.get_mut(&0).expect("it owns one");
+    shard.partitions = vec![partition(1, &[("orders", 38), ("carts", 33)]), partition(0, &[("orders", 37)])];
     running.board.publish(status);
+    let (_, body) = running.get("/v1/lag?partitions=true").await;
+    let own = |name: &str| -> Vec<(i64, i64)> {
+        let partitions = json(&body)["connectors"][name]["partitions"].as_array().cloned().unwrap_or_default();
+        let number = |one: &serde_json::Value, key: &str| one[key].as_i64().unwrap_or_default();
+        partitions.iter().map(|one| (number(one, "partition"), number(one, "lag_records"))).collect()
+    };
+    assert_eq!((own("orders"), own("carts")), (vec![(0, 3), (1, 2)], vec![(1, 7)]));
     let (status, body) = running.get("/v1/lag").await;
     let lag = json(&body);
+    assert!(lag["connectors"]["orders"].get("partitions").is_none(), "only for who asks");
     assert_eq!((status, &lag["lag_records"], &lag["shards"]), (200, &12.into(), &serde_json::json!([0])));
     assert_eq!(lag["connectors"]["carts"]["lag_records"], 7);
     assert_eq!(lag["connectors"]["carts"]["lag_seconds"], 60);
