@@ -30,7 +30,11 @@ impl Renewal {
         }
     }
 
+    /// Never down to none: the address that others reach is that of the start, whatever the file says of it now.
     fn renew_tokens(&self, rest: &Rest) {
+        if rest.tokens.is_empty() && !self.access.is_open() {
+            return;
+        }
         if self.access.replace(people(rest), rest.requests_per_second) {
             let names: Vec<&str> = rest.tokens.iter().map(|token| token.name.as_str()).collect();
             tracing::info!(?names, event = "tokens-changed", "who may ask is as the worker's file says now");
@@ -78,6 +82,7 @@ fn waiting(started: &Worker, now: &Worker) -> Vec<&'static str> {
         ("rest.listen", rest.listen != started.rest.listen),
         ("rest.advertise", rest.advertise != started.rest.advertise),
         ("rest.tls", rest.tls.is_some() != started.rest.tls.is_some()),
+        ("rest.tokens", rest.tokens.is_empty() && !started.rest.tokens.is_empty()),
         ("journal", *journal != started.journal),
         ("session_timeout", *session_timeout != started.session_timeout),
         ("instance_id", *instance_id != started.instance_id),

@@ -13,8 +13,6 @@ use std::{
 use tokio::sync::{oneshot, watch};
 
 const READ_MAX: Duration = Duration::from_millis(100);
-/// Behind a publication.
-const NEXT_MAX: Duration = Duration::from_millis(5);
 /// A publication that others are always ahead of, or that nobody answers.
 const PUBLISH_MAX: Duration = Duration::from_secs(60);
 /// Somebody else publishes: he is given time, more each time.
@@ -206,22 +204,13 @@ struct Desk {
 
 impl Desk {
     fn run(&mut self, requests: &mpsc::Receiver<Request>) {
-        let mut wait = READ_MAX;
         loop {
-            if let Err(fault) = self.read(wait) {
+            if let Err(fault) = self.read(READ_MAX) {
                 tracing::error!(code = fault.code, %fault, "the config log cannot be read");
                 return self.known.send_modify(|known| known.trouble = Some(fault.to_string()));
             }
-            wait = READ_MAX;
             match requests.try_recv() {
-                Ok(request) => {
-                    self.serve(request);
-                    // Whoever puts many, one after the other, is not made to wait for each.
-                    while let Ok(next) = requests.recv_timeout(NEXT_MAX) {
-                        self.serve(next);
-                    }
-                    wait = Duration::ZERO;
-                }
+                Ok(request) => self.serve(request),
                 Err(mpsc::TryRecvError::Empty) => self.forget(),
                 Err(mpsc::TryRecvError::Disconnected) => return,
             }

@@ -41,6 +41,7 @@
 //! | `calls/circuit`, `calls/circuits` | who is in trouble, and when it is tried again |
 //! | `compute` | the threads that encode |
 //! | `letters` | the dead letter of a record, in Connect's terms |
+//! | `looks` | who wants to know how lanes stand |
 //! | `memory` | the process's one budget |
 //! | `pages`, `chain`, `packed` | where lanes' own rows wait: pages of one size, bytes in them, rows compressed |
 //! | `timeline` | when a partition's records were written |
@@ -62,6 +63,7 @@ mod forgetting;
 mod holds;
 mod lanes;
 mod letters;
+mod looks;
 mod memory;
 mod nowhere;
 mod ownership;

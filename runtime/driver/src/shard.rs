@@ -10,6 +10,7 @@ use crate::{
     delivery::{self, Trouble, reason},
     holds::Hold,
     lanes::{Lanes, OpenLane},
+    looks::{Look, Looks},
     memory::{Budget, Reserved},
     ownership::{JournalThread, Owned},
     pages::Pages,
@@ -33,7 +34,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -53,7 +54,7 @@ pub use ages::{Undelivered, oldest, oldest_known};
 pub use repairing::Repaired;
 pub use replacing::Replacement;
 pub use view::LaneState;
-pub(crate) use view::{Look, Which};
+pub(crate) use view::Which;
 
 const TICK: Duration = Duration::from_millis(25);
 const STATUS_EVERY: Duration = Duration::from_millis(500);
@@ -96,7 +97,6 @@ pub(crate) enum Mail {
         bounds: BTreeMap<TopicPartition, OffsetRange>,
     },
     /// What there is to say about lanes.
-    Look(Look),
     Failed(Fault),
     Drain,
     Release,
@@ -151,6 +151,7 @@ pub(crate) struct Shared {
     pub lanes: Lanes,
     pub router: Arc<Router>,
     pub calls: Arc<Calls>,
+    pub looks: Looks,
     pub shards: u32,
     pub retention_alarm_ms: u64,
 }
@@ -228,11 +229,16 @@ impl ShardTask {
     pub async fn run(mut self, actions: Vec<Action>, mut mailbox: mpsc::UnboundedReceiver<Mail>) -> End {
         actions.into_iter().for_each(|action| self.execute(action));
         self.tell();
+        let mut looks = self.shared.looks.open(self.shard);
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut shown = Instant::now();
         loop {
+            while let Ok(look) = looks.try_recv() {
+                self.look(look);
+            }
             tokio::select! {
+                Some(look) = looks.recv() => self.look(look),
                 mail = mailbox.recv() => self.open_mail(mail.expect("the task holds a sender itself")),
                 _ = tick.tick() => {
                     while self.tasks.try_join_next().is_some() {}
@@ -302,7 +308,6 @@ impl ShardTask {
                 self.bounds(bounds);
                 self.tell();
             }
-            Mail::Look(look) => self.look(look),
             Mail::Failed(fault) => self.end = Some(End::Halt(fault)),
             Mail::Drain => {
                 self.is_draining = true;

@@ -2,12 +2,13 @@ use crate::{
     Plan,
     configuration::{Configuration, Published, Standing, drafted},
     entrance::{blocking, publish_plan, resolve},
-    shard::{LaneState, Look, Which},
+    looks::Looks,
+    shard::{LaneState, Which},
 };
 use outflow_api::{Cluster, ConfigRevision, Fault, LaneId, Revision};
 use outflow_catalogue::{CommandEntry, Order, Wanted};
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
 /// What people ask of a running worker. Cheap to clone; answers faults until the worker has entered its cluster.
 #[derive(Clone)]
@@ -17,7 +18,7 @@ pub struct Steering(Arc<watch::Sender<Option<Wheel>>>);
 pub(crate) struct Wheel {
     pub cluster: Arc<dyn Cluster>,
     pub configuration: Configuration,
-    pub looks: mpsc::UnboundedSender<Look>,
+    pub looks: Looks,
     pub shards: u32,
 }
 
@@ -63,10 +64,7 @@ impl Steering {
     }
 
     async fn look(&self, which: Which) -> Result<Vec<LaneState>, Fault> {
-        let wheel = self.wheel()?;
-        let (answer, states) = oneshot::channel();
-        let _ = wheel.looks.send(Look { which, answer });
-        states.await.map_err(|_| Fault::retry("stopping", "the worker is stopping"))
+        Ok(self.wheel()?.looks.ask(which).await)
     }
 
     pub async fn order(&self, id: String, orders: Vec<Order>) -> Result<Revision, Fault> {

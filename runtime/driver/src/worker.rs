@@ -8,12 +8,13 @@ use crate::{
     compute::Compute,
     entrance::{Entrance, blocking, publish},
     lanes::{Lanes, Opener},
+    looks::Looks,
     memory::Budget,
     ownership::{self, JournalThread},
     pages::Pages,
     reader::Reader,
     route::{Field, Router},
-    shard::{End, Look, Mail, ShardTask, Shared},
+    shard::{End, Mail, ShardTask, Shared},
     status::Status,
     steering::{Steering, Wheel},
     topology::{self, Surveys, Topology},
@@ -29,7 +30,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{Instant, interval, sleep_until},
 };
@@ -90,14 +91,15 @@ impl Worker {
         };
         let Entrance { source, second, membership, configuration, in_force } = entrance;
         let budget = Budget::new(self.settings.memory_bytes_max);
-        let ((news, inbox), (looks, looking)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let (news, inbox) = mpsc::unbounded_channel();
+        let looks = Looks::default();
         let (failed, own_news) = (news.clone(), news.clone());
         let (reader, reader_thread) =
             Reader::start(source, budget.clone(), move |fault| drop(failed.send(News::Failed(fault))));
         let leave = Arc::new(AtomicBool::new(false));
         let (left, shards) = (Arc::clone(&leave), membership.shards());
         let cluster = Arc::clone(&self.cluster);
-        self.steering.take(Wheel { cluster, configuration: configuration.clone(), looks, shards });
+        self.steering.take(Wheel { cluster, configuration: configuration.clone(), looks: looks.clone(), shards });
         let membership_thread = attend(membership, left, move |told| {
             let _ = news.send(told.map_or_else(News::Failed, News::Membership));
         });
@@ -113,6 +115,7 @@ impl Worker {
             lanes: Lanes::new(Arc::clone(&self.opener)),
             router: Arc::new(Router::new(self.field)),
             calls: Arc::new(Calls::new(self.settings.calls)),
+            looks,
             shards,
             retention_alarm_ms: self.settings.retention_alarm.as_millis() as u64,
         };
@@ -134,7 +137,7 @@ impl Worker {
             again: BTreeMap::new(),
             tries: HashMap::new(),
         };
-        let result = office.run(inbox, looking, stop).await;
+        let result = office.run(inbox, stop).await;
         leave.store(true, Ordering::Relaxed);
         reader.stop();
         let joined = blocking(move || {
@@ -179,7 +182,6 @@ impl Office {
     async fn run(
         mut self,
         mut inbox: mpsc::UnboundedReceiver<News>,
-        mut looks: mpsc::UnboundedReceiver<Look>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), Fault> {
         let (mut topics, mut bounds, mut report) =
@@ -204,7 +206,6 @@ impl Office {
                     self.survey();
                 }
                 Ok(()) = self.plans.changed() => self.publish(),
-                Some(look) = looks.recv() => self.look(look),
                 _ = topics.tick() => {
                     self.survey();
                     if self.is_unpublished || self.looks_for_topics() {
@@ -301,22 +302,6 @@ impl Office {
                 self.shared.status.trouble(Some(fault.to_string()));
             }
         }
-    }
-
-    fn look(&self, Look { which, answer }: Look) {
-        let asked = self.running.values().map(|sender| {
-            let (answer, states) = oneshot::channel();
-            let _ = sender.send(Mail::Look(Look { which: which.clone(), answer }));
-            states
-        });
-        let asked: Vec<_> = asked.collect();
-        tokio::spawn(async move {
-            let mut all = Vec::new();
-            for states in asked {
-                all.extend(states.await.unwrap_or_default());
-            }
-            let _ = answer.send(all);
-        });
     }
 
     async fn membership(&mut self, event: MembershipEvent) -> Result<(), Fault> {

@@ -98,6 +98,11 @@ fn an_export_makes_the_same_configuration_in_another_group_and_holds_no_secret()
     let there = exported(&other, &daemon);
     all.iter_mut().for_each(|one| one["origin"] = "rest".into());
     assert_eq!(there, all);
+    // A merchant begins where his connector stands when shards come to him: a command behind him says that they have.
+    daemon.told(&["merchants", "pause", "1001"]);
+    daemon.wait_state("1001", "paused");
+    daemon.told(&["merchants", "resume", "1001"]);
+    daemon.wait_state("1001", "live");
     other.produce(&["1001"], 0..10);
     site.wait_for("1001", 0..10, 1);
     daemon.drain();

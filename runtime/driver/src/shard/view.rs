@@ -29,12 +29,6 @@ pub struct LaneState {
     pub removals: usize,
 }
 
-/// Somebody wants to know how lanes stand.
-pub(crate) struct Look {
-    pub which: Which,
-    pub answer: oneshot::Sender<Vec<LaneState>>,
-}
-
 #[derive(Clone)]
 pub(crate) enum Which {
     /// About which there is something to say.
