@@ -135,7 +135,7 @@ impl Scan {
             let mut is_enough = None;
             for event in events {
                 match event {
-                    SourceEvent::Fetched { range, block } if block.partition() == key || block.is_empty() => {
+                    SourceEvent::Fetched { range, block } if block.partition() == key => {
                         for record in (0..block.len()).map(|row| block.get(row)) {
                             if is_enough.is_none() && record.offset < log.next && !each(&record) {
                                 is_enough = Some(record.offset.after().0);
