@@ -53,7 +53,8 @@ impl Replaces {
     }
 }
 
-/// When somebody sends dead letters again, and which rows have become fit by then. By chance of its own as well.
+/// When somebody sends dead letters again, and which rows have become fit by then. By chance of its own as well, and in
+/// no world with replacements: their accidents are rare, and found by worlds that stay as they are.
 pub struct Resends {
     rng: Rng,
     /// Per mille of the steps.
@@ -68,9 +69,9 @@ impl Resends {
         Resends { rng: Rng::new(0), rate: 0 }
     }
 
-    pub fn draw(seed: u64) -> Resends {
+    pub fn draw(seed: u64, replaces: &Replaces) -> Resends {
         let mut rng = Rng::new(seed ^ 0x71c5_0b1e_93d4_62fb);
-        let rate = if rng.chance(300) { rng.between(1, 60) } else { 0 };
+        let rate = if replaces.rate == 0 && rng.chance(500) { rng.between(1, 60) } else { 0 };
         Resends { rng, rate }
     }
 

@@ -60,7 +60,7 @@ impl World {
         world.forgetting = Forgetting::draw(seed);
         world.draw_log();
         world.replaces = Replaces::draw(seed);
-        world.resends = Resends::draw(seed);
+        world.resends = Resends::draw(seed, &world.replaces);
         let World { catalogue, rng, log, .. } = &mut world;
         catalogue.draw_begins(rng, log);
         world
