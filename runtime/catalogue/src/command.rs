@@ -100,6 +100,11 @@ impl Order {
     }
 }
 
+/// As entries name it, and `partition` reads it.
+pub fn partition_name(key: TopicPartition) -> String {
+    format!("{:032x}/{}", key.topic.0, key.partition)
+}
+
 /// `<topic id in hex>/<partition>`, as entries name partitions.
 pub(crate) fn partition(text: &str) -> Option<TopicPartition> {
     let (topic, partition) = text.split_once('/')?;

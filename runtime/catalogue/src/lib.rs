@@ -22,7 +22,7 @@ mod routes;
 mod wanted;
 
 pub use catalogue::{Catalogue, Change, Definition, FeedEntry};
-pub use command::{CommandEntry, Order};
+pub use command::{CommandEntry, Order, partition_name};
 pub use draft::{Draft, draft};
 pub use entry::{ConnectorEntry, FlushEntry, LaneEntry, MerchantKey, Start, Topic, Unknown};
 pub use forget::Needs;

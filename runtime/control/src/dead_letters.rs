@@ -15,7 +15,7 @@ use axum::{
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
@@ -39,8 +39,8 @@ pub struct Chosen {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WantedLetters {
     pub chosen: Chosen,
-    /// Behind this place: `next` of the page before.
-    pub after: Option<String>,
+    /// From this place on: `next` of the page before.
+    pub after: Option<Place>,
     pub limit: usize,
     /// Records as they were, with key, headers and value; a merchant sees places and reasons alone, for a record has
     /// fields that his deliveries may leave out.
@@ -83,6 +83,24 @@ pub struct Place {
     pub topic: String,
     pub partition: u32,
     pub offset: i64,
+}
+
+impl Place {
+    fn read(text: &str) -> Result<Place, Refusal> {
+        let read = || {
+            let (place, offset) = text.rsplit_once('=')?;
+            let (topic, partition) = place.rsplit_once('/')?;
+            Some(Place { topic: topic.to_owned(), partition: partition.parse().ok()?, offset: offset.parse().ok()? })
+        };
+        read().ok_or_else(|| Refusal::malformed(format!("after is {text:?}; allowed: `next` of the page before")))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place { topic, partition, offset } = self;
+        write!(f, "{topic}/{partition}={offset}")
+    }
 }
 
 /// As it was; null is nothing.
@@ -158,7 +176,7 @@ fn wanted(query: &str) -> Result<WantedLetters, Refusal> {
             "lane" => chosen.lane = Some(lane(&value)?),
             "code" => chosen.code = Some(value),
             "since" => chosen.since_ms = Some(since_ms(&value)?),
-            "after" => after = Some(value),
+            "after" => after = Some(Place::read(&value)?),
             "limit" => most = limit(&value)?,
             _ => {
                 let allowed = "connector, merchant, lane, code, since, after, limit";

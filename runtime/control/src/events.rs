@@ -123,7 +123,8 @@ async fn list_of_merchant(
     Ok(Json(events.events(Sought { merchant: Some(id), ..sought }).await?).into_response())
 }
 
-pub(crate) fn now_ms() -> u64 {
+/// Since 1970 UTC.
+pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
 }
 

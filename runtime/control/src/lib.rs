@@ -60,7 +60,7 @@ pub use dry_run::{
     Change, Column, ColumnChange, DryRun, DryRuns, Effect, Past, PastSpan, Proposal, Proposed, Rejection, Sampled,
     Trial,
 };
-pub use events::{Event, EventLevel, EventPage, Events, Sought, rfc3339};
+pub use events::{Event, EventLevel, EventPage, Events, Sought, now_ms, rfc3339};
 pub use group::{Group, Worker};
 pub use loggers::{LEVELS, LoggerLevel, Loggers};
 pub use metrics::metrics;

@@ -9,8 +9,7 @@ pub use memory::Memory;
 
 use crate::fleet::Fleet;
 use async_trait::async_trait;
-use outflow_control::{Event, EventPage, Refusal, Sought, rfc3339};
-use std::time::{SystemTime, UNIX_EPOCH};
+use outflow_control::{Event, EventPage, Refusal, Sought, now_ms, rfc3339};
 
 /// The daemon's side of [`outflow_control::Events`].
 pub struct Events {
@@ -55,10 +54,6 @@ fn merged(pages: Vec<EventPage>, limit: usize) -> EventPage {
     all.events.truncate(limit);
     all.next = all.events.last().map(|last| last.id.clone()).filter(|_| is_cut || has_more);
     all
-}
-
-pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use outflow_api::{Cluster, LaneId};
 use outflow_catalogue::{Catalogue, Order};
 use outflow_control::{Chosen, Letter, LetterPage, Refusal, SentAgain, WantedLetters};
 use outflow_driver::Steering;
-use scan::{Found, Place, Scan};
+use scan::{Found, Scan};
 use selection::Selection;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
@@ -83,8 +83,8 @@ impl outflow_control::DeadLetters for Letters {
     async fn list(&self, wanted: WantedLetters) -> Result<LetterPage, Refusal> {
         let configuration = self.steering.configuration()?;
         let aim = Aim::of(&configuration.catalogue(), &wanted.chosen)?;
-        let after = wanted.after.as_deref().map(Place::read).transpose()?;
-        let scan = Scan { topics: aim.topics.clone(), after, since_ms: wanted.chosen.since_ms, limit: PAGE_MAX };
+        let (topics, after) = (aim.topics.clone(), wanted.after);
+        let scan = Scan { topics, after, since_ms: wanted.chosen.since_ms, limit: PAGE_MAX };
         let found = self.look(move |cluster| {
             let (mut page, mut bytes) = (Vec::new(), 0);
             let over = scan.run(cluster, &mut |found| {
@@ -174,7 +174,6 @@ fn letter(catalogue: &Catalogue, found: Found, whole: bool) -> Letter {
     let lane = found.lane.and_then(|lane| catalogue.lane(LaneId(lane)));
     let merchant = lane.and_then(|lane| lane.merchant.clone());
     let record = whole.then(|| found.record());
-    let Found { connector, lane, topic, partition, offset, timestamp_ms, code, message, place, .. } = found;
-    let letter = outflow_control::LetterPlace { topic: place.topic, partition: place.partition, offset: place.offset };
+    let Found { connector, lane, topic, partition, offset, timestamp_ms, code, message, place: letter, .. } = found;
     Letter { connector, lane, merchant, topic, partition, offset, timestamp_ms, code, message, letter, record }
 }

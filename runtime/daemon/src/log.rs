@@ -1,8 +1,8 @@
 //! What is logged: as configured, until somebody asks for more.
 
-use crate::events::{Hearing, Memory, now_ms};
+use crate::events::{Hearing, Memory};
 use outflow_config::{Log, LogFormat};
-use outflow_control::{LEVELS, LoggerLevel, Refusal};
+use outflow_control::{LEVELS, LoggerLevel, Refusal, now_ms};
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal},

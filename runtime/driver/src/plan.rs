@@ -1,5 +1,5 @@
 use outflow_api::{Blame, Cluster, Fault, TopicPartition};
-use outflow_catalogue::{Start, Topic, Wanted};
+use outflow_catalogue::{Start, Topic, Wanted, partition_name};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -141,7 +141,7 @@ impl Plan {
                             }
                         }),
                     };
-                    let name = format!("{:032x}/{partition}", info.id.0);
+                    let name = partition_name(key);
                     let left = if let From::Left(left) = from { left.get(&name).copied() } else { None };
                     // What retention has removed meanwhile is gone.
                     offsets.extend(offset.map(|offset| (name, left.map_or(offset, |left| left.max(offset)))));

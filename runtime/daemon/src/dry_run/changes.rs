@@ -1,8 +1,8 @@
 //! What a revision would change, in words. Names of settings alone: what they say may be a secret's reference.
 
 use crate::dry_run::Names;
-use outflow_api::{ConfigRevision, LaneId, TopicPartition};
-use outflow_catalogue::{Catalogue, ConnectorEntry, LaneEntry, Start};
+use outflow_api::{ConfigRevision, LaneId};
+use outflow_catalogue::{Catalogue, ConnectorEntry, LaneEntry, Start, partition_name};
 use outflow_control::{Change, Effect, Past, PastSpan, Refusal};
 use outflow_driver::Sample;
 use serde::de::DeserializeOwned;
@@ -125,14 +125,14 @@ fn of_lane(
 fn past(lane: &LaneEntry, sample: &Sample, names: &Names) -> Option<Past> {
     let Start::From(from) = &lane.start else { return None };
     let (mut records, mut partitions) = (Some(0), Vec::new());
-    for (TopicPartition { topic, partition }, name) in names {
-        let Some(start) = from.get(&format!("{:032x}/{partition}", topic.0)) else { continue };
-        let log = sample.logs.get(&TopicPartition { topic: *topic, partition: *partition });
+    for (key, name) in names {
+        let Some(start) = from.get(&partition_name(*key)) else { continue };
+        let log = sample.logs.get(key);
         let length = log.map(|log| (log.next.0 - log.start.0.max(*start)).max(0) as u64);
         records = records.zip(length).map(|(sum, length)| sum + length);
         if partitions.len() < SPANS_MAX {
             let to = log.map(|log| log.next.0);
-            partitions.push(PastSpan { topic: name.clone(), partition: *partition, from: *start, to });
+            partitions.push(PastSpan { topic: name.clone(), partition: key.partition, from: *start, to });
         }
     }
     Some(Past { records, partitions })

@@ -1,10 +1,7 @@
 //! Lines of the log → events. Only lines that have a name (`event`), and every warning.
 
-use super::{
-    memory::{Memory, Said},
-    now_ms,
-};
-use outflow_control::EventLevel;
+use super::memory::{Memory, Said};
+use outflow_control::{EventLevel, now_ms};
 use std::fmt::{self, Write};
 use tracing::{
     Level, Metadata, Subscriber,

@@ -1,9 +1,6 @@
 use outflow_api::{Cluster, Offset, RecordView, Source, SourceEvent, TopicPartition};
-use outflow_control::{LetterContent as Content, LetterRecord as Record, Refusal};
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use outflow_control::{LetterContent as Content, LetterPlace as Place, LetterRecord as Record, Refusal};
+use std::time::{Duration, Instant};
 
 const POLL_MAX: Duration = Duration::from_millis(200);
 /// Longer keys, values and headers are counted, not shown.
@@ -18,32 +15,6 @@ pub struct Scan {
     /// Letters of records that are older come before any others, or are left to whoever looks.
     pub since_ms: Option<i64>,
     pub limit: Duration,
-}
-
-/// Of a letter, or of the next one.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Place {
-    pub topic: String,
-    pub partition: u32,
-    pub offset: i64,
-}
-
-impl Place {
-    pub fn read(text: &str) -> Result<Place, Refusal> {
-        let read = || {
-            let (place, offset) = text.rsplit_once('=')?;
-            let (topic, partition) = place.rsplit_once('/')?;
-            Some(Place { topic: topic.to_owned(), partition: partition.parse().ok()?, offset: offset.parse().ok()? })
-        };
-        read().ok_or_else(|| Refusal::malformed(format!("after is {text:?}; allowed: `next` of the page before")))
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place { topic, partition, offset } = self;
-        write!(f, "{topic}/{partition}={offset}")
-    }
 }
 
 /// A dead letter.

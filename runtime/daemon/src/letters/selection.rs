@@ -1,6 +1,6 @@
 use crate::letters::scan::Found;
 use outflow_api::{LaneId, Offset, OffsetRange, Ranges, Revision, TopicPartition};
-use outflow_catalogue::{Catalogue, Order};
+use outflow_catalogue::{Catalogue, Order, partition_name};
 use outflow_control::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,7 +106,7 @@ pub fn commands(all: ByLetters, revision: Revision) -> Vec<Vec<Order>> {
     for (letters, lanes) in all {
         for (lane, ranges) in lanes {
             let pieces = ranges.iter().flat_map(|(key, ranges)| {
-                let name = format!("{:032x}/{}", key.topic.0, key.partition);
+                let name = partition_name(*key);
                 ranges.as_slice().iter().map(move |range| (name.clone(), (range.start.0, range.next.0)))
             });
             let pieces: Vec<_> = pieces.collect();

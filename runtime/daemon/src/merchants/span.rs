@@ -1,6 +1,6 @@
 use crate::merchants::Ranges;
 use outflow_api::{Cluster, Offset, OffsetRange, Source, TopicPartition};
-use outflow_catalogue::Topic;
+use outflow_catalogue::{Topic, partition_name};
 use outflow_config::nearest;
 use outflow_control::{Begin, Refusal, Until};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +35,7 @@ impl Span {
         for (name, key) in &partitions {
             if let Some(range) = self.of(name, *key, source.as_mut())? {
                 let OffsetRange { start, next } = range;
-                ranges.insert(format!("{:032x}/{}", key.topic.0, key.partition), vec![(start.0, next.0)]);
+                ranges.insert(partition_name(*key), vec![(start.0, next.0)]);
             }
         }
         if ranges.is_empty() {
