@@ -3,7 +3,7 @@
 use crate::{
     lanes::OpenLane,
     letters::{Cause, letter, letter_bytes},
-    memory::Budget,
+    memory::{Budget, Reserved},
     rows::{Kept, Waiting, rows_of, split},
     topology::Topology,
 };
@@ -30,6 +30,8 @@ pub(crate) struct Job {
     pub topology: Arc<Topology>,
     /// Unpacked where they are encoded: thousands of batches may wait for their turn.
     pub rows: Waiting,
+    /// What the rows hold, until an encoder takes them.
+    pub queued: Option<(Reserved, Reserved)>,
     pub budget: Budget,
     pub covers: Covers,
     /// Rejected before, their dead letters are out: counted as rejected, not sent again.
@@ -55,8 +57,11 @@ impl Job {
     pub fn make(mut self) -> Result<Made, Fault> {
         let mut rest = Vec::new();
         let waiting = std::mem::take(&mut self.rows);
+        let raw = waiting.raw_bytes();
+        let _unpacked = self.budget.leave(raw);
+        drop(self.queued.take());
         // Columns take about as much as the records that they are made of.
-        let _columns = self.budget.reserve_leaving(waiting.raw_bytes());
+        let _columns = self.budget.reserve_leaving(raw);
         let (mut kept, others) = split(waiting.finish(&self.budget), &self.covers);
         if !others.is_empty() {
             let hint = format!("batch {} was given rows that it does not cover: this is a bug", self.id);

@@ -9,7 +9,11 @@ use outflow_api::{Offset, RecordBlock, TopicPartition};
 use std::sync::Arc;
 
 /// From here on rows that wait are compressed: little enough that ten thousand lanes hold little as it is.
-const PACK_BYTES: usize = 4 * 1024;
+const PACK_BYTES_MIN: usize = 4 * 1024;
+/// Of a lane that holds much, more at once, which costs less and comes to less.
+const PACK_BYTES_MAX: usize = 32 * 1024;
+/// As a part of all that it holds.
+const PACK_PART: usize = 32;
 /// In front of what is compressed: how much it was and how much it is, each a little-endian u32.
 const SIZES_BYTES: usize = 8;
 
@@ -59,7 +63,7 @@ impl Packed {
         self.open.push(payload);
         self.rows += 1;
         self.last = Some(from.offset(row));
-        if self.open.len() >= PACK_BYTES {
+        if self.open.len() >= (self.packed_raw / PACK_PART).clamp(PACK_BYTES_MIN, PACK_BYTES_MAX) {
             self.pack();
         }
     }

@@ -14,7 +14,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// What the reader says to the owner of a partition.
 pub(crate) enum Read {
-    Source(SourceEvent, Arc<Reserved>),
+    /// With its bytes of the budget, for as long as anybody holds the block, and for as long as nobody has looked.
+    Source(SourceEvent, Arc<Reserved>, Reserved),
 }
 
 pub(crate) type ReadSender = Arc<dyn Fn(Read) + Send + Sync>;
@@ -126,7 +127,8 @@ impl Reading {
             SourceEvent::AtEnd { partition, .. } | SourceEvent::Failed { partition, .. } => (*partition, 0),
         };
         if let Some(owner) = self.owners.get(&partition) {
-            owner(Read::Source(event, Arc::new(self.budget.reserve(bytes))));
+            let (memory, arriving) = self.budget.reserve_arriving(bytes);
+            owner(Read::Source(event, Arc::new(memory), arriving));
         }
     }
 }

@@ -287,11 +287,11 @@ impl ShardTask {
 
     fn open_mail(&mut self, mail: Mail) {
         match mail {
-            Mail::Read(Read::Source(SourceEvent::Fetched { range, block }, memory)) => {
+            Mail::Read(Read::Source(SourceEvent::Fetched { range, block }, memory, _arriving)) => {
                 self.fetched(range, &block, &memory)
             }
-            Mail::Read(Read::Source(SourceEvent::AtEnd { .. }, _)) => {}
-            Mail::Read(Read::Source(SourceEvent::Failed { partition, fault }, _)) => {
+            Mail::Read(Read::Source(SourceEvent::AtEnd { .. }, ..)) => {}
+            Mail::Read(Read::Source(SourceEvent::Failed { partition, fault }, ..)) => {
                 self.source_failed(partition, &fault)
             }
             Mail::Piece { partition, result } => self.piece(partition, result),
@@ -362,7 +362,8 @@ impl ShardTask {
 
     fn job(&self, id: BatchId, lane: OpenLane, rows: Waiting, covers: Covers, spent: Offsets) -> Job {
         let (topology, budget) = (Arc::clone(&self.topology), self.shared.budget.clone());
-        Job { id, shard: self.shard, lane, topology, rows, budget, covers, spent }
+        let queued = Some(budget.queue(rows.held_bytes()));
+        Job { id, shard: self.shard, lane, topology, rows, queued, budget, covers, spent }
     }
 
     fn prepare(&mut self, spec: BatchSpec) {
@@ -383,11 +384,8 @@ impl ShardTask {
         let calls = Arc::clone(&self.shared.calls);
         let reject_percent_max = lane.reject_percent_max;
         let repeated = self.shared.status.repeats_of(&lane.connector);
-        // Columns take about as much as the records that they are made of.
-        let leaving = budget.leave(job.rows.held_bytes());
         self.tasks.spawn(async move {
             let made = make(&compute, job).await;
-            drop(leaving);
             let answer = match made {
                 Ok(mut made) => {
                     let encoded = std::mem::take(&mut made.encoded);

@@ -20,7 +20,7 @@ fn cargo(line: &str) -> Command {
     command
 }
 
-/// Cold in 45 minutes on two cores, so a third of the mutants. Everything is in the dev profile, so that dependencies
+/// Cold in 45 minutes on two cores, so a sixth of the mutants. Everything is in the dev profile, so that dependencies
 /// are built once. Tests are built before they are linted: OpenSSL's own build takes minutes on one core, and there is
 /// much to do beside it. The laws wait for brokers and time-outs most of the time; the simulation, which waits for
 /// nothing, runs beside them.

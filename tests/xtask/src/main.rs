@@ -22,7 +22,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// All that CI runs: format, lints, unit and integration tests, simulation and a third of its mutants, end to end
+    /// All that CI runs: format, lints, unit and integration tests, simulation and a sixth of its mutants, end to end
     Test,
     /// 100,000 seeds and 50 kills; takes an hour or more and records the result in tests/long.md
     Long,

@@ -15,7 +15,7 @@ use std::{
 pub const MUTANT_SEEDS: u64 = 1_000;
 const DEFAULT_SEEDS: u64 = 10_000;
 /// Each is a build of its own, and all of them take longer than everything else.
-const MUTANT_PARTS: usize = 3;
+const MUTANT_PARTS: usize = 6;
 const MUTANTS: &str = "tests/simulation/mutants";
 /// The dev profile keeps assertions (a simulator that does not check is a heater) and optimises engine and simulation.
 const BUILT: &str = "debug/outflow-simulation";
@@ -28,7 +28,7 @@ pub fn run(report: &mut Report, seeds: Option<u64>, seed: Option<u64>) {
     }
 }
 
-/// A part of all accidents: three commits behind one another try all of them.
+/// A part of all accidents: six commits behind one another try all of them.
 pub fn part_of_mutants(report: &mut Report, commit: usize) {
     let known = known();
     let own: Vec<&String> = known.iter().skip(commit % MUTANT_PARTS).step_by(MUTANT_PARTS).collect();

@@ -53,6 +53,9 @@ pub struct Text {
     nulls: NullBufferBuilder,
 }
 
+/// Of a text that nobody has seen yet: too small a guess costs a copy, and so does each halving of it.
+const TEXT_BYTES: usize = 16;
+
 /// Room for `ratio` times what is there.
 pub fn make_room<T>(values: &mut Vec<T>, ratio: f64) {
     let wanted = (values.len() as f64 * ratio) as usize;
@@ -135,6 +138,11 @@ impl Text {
     pub fn make_room(&mut self, ratio: f64) {
         make_room(&mut self.ends, ratio);
         make_room(&mut self.bytes, ratio);
+    }
+
+    pub fn expect(&mut self, rows: usize) {
+        self.ends.reserve_exact(rows);
+        self.bytes.reserve_exact(rows * TEXT_BYTES);
     }
 
     pub fn finish(mut self) -> StringArray {
@@ -230,6 +238,21 @@ impl Column {
             Column::Struct(column) => column.truncate(length),
             Column::List(list) => list.truncate(length),
             Column::Map(map) => map.truncate(length),
+        }
+    }
+
+    /// Expects so many rows, of which nothing is known.
+    pub fn expect(&mut self, rows: usize) {
+        match self {
+            Column::Integer(values) | Column::Timestamp(values) => values.values.reserve_exact(rows),
+            Column::Double(values) => values.values.reserve_exact(rows),
+            Column::Date(values) => values.values.reserve_exact(rows),
+            Column::Decimal { values, .. } => values.values.reserve_exact(rows),
+            Column::Text(text) | Column::Hashed(text) | Column::Json(text) => text.expect(rows),
+            Column::Struct(column) => column.expect(rows),
+            Column::List(list) => list.expect(rows),
+            Column::Map(map) => map.expect(rows),
+            Column::Boolean(_) => {}
         }
     }
 

@@ -57,9 +57,11 @@ impl JsonDecoder {
         RecordBatch::try_new(Arc::clone(&self.schema), arrays).expect("columns are built by the schema's own model")
     }
 
-    fn part(&self, bytes_ahead: usize) -> Part<'_> {
+    /// Of a batch that is still to come.
+    fn part(&self, rows_ahead: usize, bytes_ahead: usize) -> Part<'_> {
         let lineage = self.model.lineage.then(|| Lineage::new(&self.topics));
-        let columns = Columns::new(&self.model, &self.root);
+        let mut columns = Columns::new(&self.model, &self.root);
+        columns.expect(rows_ahead.min(ROWS_BEFORE_ROOM));
         Part { columns, lineage, rows: 0, bytes: 0, bytes_ahead: bytes_ahead.min(self.batch_bytes_max) }
     }
 }
@@ -101,11 +103,11 @@ impl Decoder for JsonDecoder {
     fn decode(&self, rows: &Rows) -> Decoded {
         let mut decoded = Decoded { batches: Vec::new(), rejected: Vec::new() };
         let mut ahead: usize = rows.iter().map(|record| record.value.map_or(0, <[u8]>::len)).sum();
-        let mut part = self.part(ahead);
+        let mut part = self.part(rows.len(), ahead);
         for (index, record) in rows.iter().enumerate() {
             let bytes = record.value.map_or(0, <[u8]>::len);
             if part.bytes + bytes.min(RECORD_BYTES_MAX) > self.batch_bytes_max {
-                decoded.batches.push(self.batch(std::mem::replace(&mut part, self.part(ahead))));
+                decoded.batches.push(self.batch(std::mem::replace(&mut part, self.part(rows.len() - index, ahead))));
             }
             ahead -= bytes;
             if let Err(reject) = part.append(&record, &self.model) {

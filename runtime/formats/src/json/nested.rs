@@ -87,6 +87,10 @@ impl StructColumn {
         self.nulls.truncate(length);
     }
 
+    pub fn expect(&mut self, rows: usize) {
+        self.members.iter_mut().for_each(|member| member.expect(rows));
+    }
+
     pub fn make_room(&mut self, ratio: f64) {
         self.members.iter_mut().for_each(|member| member.make_room(ratio));
     }
@@ -124,6 +128,11 @@ impl ListColumn {
         self.ends.truncate(length + 1);
         self.items.truncate(self.ends[self.ends.len() - 1] as usize);
         self.nulls.truncate(length);
+    }
+
+    /// Of the rows; how many items they have nobody knows.
+    pub fn expect(&mut self, rows: usize) {
+        self.ends.reserve_exact(rows);
     }
 
     pub fn make_room(&mut self, ratio: f64) {
@@ -201,6 +210,11 @@ impl MapColumn {
         self.names.truncate(entries);
         self.values.truncate(entries);
         self.nulls.truncate(length);
+    }
+
+    /// Of the rows; how many items they have nobody knows.
+    pub fn expect(&mut self, rows: usize) {
+        self.ends.reserve_exact(rows);
     }
 
     pub fn make_room(&mut self, ratio: f64) {

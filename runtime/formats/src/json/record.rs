@@ -109,6 +109,10 @@ impl Columns {
         Ok(())
     }
 
+    pub fn expect(&mut self, rows: usize) {
+        self.columns.iter_mut().for_each(|column| column.expect(rows));
+    }
+
     pub fn make_room(&mut self, ratio: f64) {
         self.columns.iter_mut().for_each(|column| column.make_room(ratio));
         self.strangers.kept.make_room(ratio);
