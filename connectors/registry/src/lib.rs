@@ -3,7 +3,8 @@
 use outflow_api::SinkDescriptor;
 
 static SINKS: &[&SinkDescriptor] = &[
-    &outflow_object_store::DESCRIPTOR, //
+    &outflow_object_store::DESCRIPTOR,
+    &outflow_postgres::DESCRIPTOR,
 ];
 
 pub fn sinks() -> &'static [&'static SinkDescriptor] {
