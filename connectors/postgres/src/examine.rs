@@ -2,6 +2,7 @@
 
 use crate::{
     client, fault,
+    ledger::Ledger,
     settings::Settings,
     table::{COLUMNS, Lack, Table},
     types::Column,
@@ -37,7 +38,7 @@ async fn write(settings: &Settings, columns: &[Column], client: &Client) -> Resu
     client.batch_execute("BEGIN").await.map_err(fail("BEGIN"))?;
     let found = client.query(COLUMNS, &[&settings.target()]).await.map_err(fail("looking at the table"))?;
     let there: BTreeMap<String, String> = found.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let ledger = Table::ledger(settings);
+    let ledger = Ledger::beside(settings).name;
     let has_ledger = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&ledger]).await;
     let has_ledger: bool = has_ledger.map_err(fail("looking at the ledger"))?.get(0);
     let made = match table.lacks(&there, has_ledger)? {
@@ -48,7 +49,8 @@ async fn write(settings: &Settings, columns: &[Column], client: &Client) -> Resu
             "it would be made, or widened"
         }
     };
-    let note = format!("INSERT INTO {ledger} (batch, destination, rows) VALUES ('outflow-probe', 'none', 0)");
+    let note = format!("INSERT INTO {ledger} (batch, mark, destination, rows) \
+         VALUES ('outflow-probe', '00000000-0000-0000-0000-000000000000', 'none', 0)");
     client.batch_execute(&note).await.map_err(fail("writing the ledger"))?;
     let none = format!("INSERT INTO {} SELECT * FROM {} WHERE false", settings.target(), settings.target());
     client.batch_execute(&none).await.map_err(fail("writing the table"))?;

@@ -5,6 +5,7 @@
 mod client;
 mod examine;
 mod fault;
+mod ledger;
 mod numeric;
 mod rows;
 mod settings;
@@ -13,6 +14,7 @@ mod token;
 mod types;
 
 use crate::{
+    ledger::Ledger,
     settings::Settings,
     table::{COLUMNS, Lack, Table},
     token::Token,
@@ -28,7 +30,6 @@ use outflow_api::{
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio_postgres::{Client, error::SqlState};
-use twox_hash::XxHash3_128;
 
 pub static DESCRIPTOR: SinkDescriptor = SinkDescriptor {
     kind: "postgres",
@@ -68,16 +69,6 @@ enum Seen {
     Lacks(Vec<String>),
 }
 
-/// Of rows: the batch's id in 16 bytes.
-fn mark(id: BatchId) -> [u8; 16] {
-    XxHash3_128::oneshot(id.to_string().as_bytes()).to_be_bytes()
-}
-
-fn mark_text(id: BatchId) -> String {
-    let hex: String = mark(id).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
-}
-
 #[async_trait]
 impl Sink for Postgres {
     fn remote(&self) -> Option<&Remote> {
@@ -85,7 +76,7 @@ impl Sink for Postgres {
     }
 
     fn encode(&self, batch: &SealedBatch) -> Result<Encoded, Fault> {
-        let copied = rows::copy(&batch.batches, &self.columns, &mark(batch.id))?;
+        let copied = rows::copy(&batch.batches, &self.columns, &ledger::mark(batch.id))?;
         let piece = Piece { name: batch.id.to_string(), rows: copied.rows, bytes: copied.chunks };
         Ok(Encoded { pieces: vec![piece], rejected: copied.rejected })
     }
@@ -165,19 +156,12 @@ impl Postgres {
                 _ => Seen::Lacks(statements),
             });
         }
-        let ledger = Table::ledger(&self.settings);
+        let ledger = Ledger::beside(&self.settings);
         let Some(piece) = piece else {
-            let known = format!("SELECT 1 FROM {ledger} WHERE batch = $1");
-            let known = client.query_opt(&known, &[&id.to_string()]).await.map_err(self.fault("reading the ledger"))?;
-            let outcome = if known.is_some() { CommitOutcome::AlreadyCommitted } else { CommitOutcome::NeedsRows };
-            return Ok(Seen::Done(outcome));
+            let known = ledger.knows(client, id).await.map_err(self.fault("reading the ledger"))?;
+            return Ok(Seen::Done(if known { CommitOutcome::AlreadyCommitted } else { CommitOutcome::NeedsRows }));
         };
-        // Whoever else is at it holds this row until he has committed, or not.
-        let note = format!("INSERT INTO {ledger} (batch, destination, rows) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-            [&id.to_string(), &self.settings.target(), &rows.cast_signed()];
-        let noted = client.execute(&note, &params).await.map_err(self.fault("writing the ledger"))?;
-        if noted == 0 {
+        if !ledger.note(client, id, rows).await.map_err(self.fault("writing the ledger"))? {
             return Ok(Seen::Done(CommitOutcome::AlreadyCommitted));
         }
         let copied = self.send(client, &table.copy(), piece).await?;
@@ -202,7 +186,7 @@ impl Postgres {
         let target = self.settings.target();
         let seen = self.fault("looking at the table");
         let found = client
-            .query_one("SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL", &[&target, &Table::ledger(&self.settings)])
+            .query_one("SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL", &[&target, &Ledger::beside(&self.settings).name])
             .await
             .map_err(&seen)?;
         let (has_table, has_ledger): (bool, bool) = (found.get(0), found.get(1));
@@ -235,18 +219,12 @@ impl Postgres {
         sink.finish().await.map_err(self.fault("COPY"))
     }
 
-    /// The ledger keeps the batch's name, so that no late commit brings its rows back.
     async fn take_away(&self, client: &Client, id: BatchId, rows: u64) -> Result<(), Fault> {
-        let (target, ledger) = (self.settings.target(), Table::ledger(&self.settings));
         self.begin(client).await?;
-        let note = format!(
-            "INSERT INTO {ledger} (batch, destination, rows, removed_at) VALUES ($1, $2, $3, now()) \
-             ON CONFLICT (batch) DO UPDATE SET removed_at = now()"
-        );
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-            [&id.to_string(), &target, &rows.cast_signed()];
-        client.execute(&note, &params).await.map_err(self.fault("writing the ledger"))?;
-        let remove = format!("DELETE FROM {target} WHERE {} = '{}'", types::quoted(table::BATCH), mark_text(id));
+        let ledger = Ledger::beside(&self.settings);
+        ledger.note_removed(client, id, rows).await.map_err(self.fault("writing the ledger"))?;
+        let (batch, mark) = (types::quoted(table::BATCH), ledger::mark_text(id));
+        let remove = format!("DELETE FROM {} WHERE {batch} = '{mark}'", self.settings.target());
         client.batch_execute(&remove).await.map_err(self.fault("removing a batch"))?;
         client.batch_execute("COMMIT").await.map_err(self.fault("COMMIT"))
     }

@@ -1,6 +1,7 @@
 //! The table that rows go to, and the ledger beside it: what is there, and what is to be made.
 
 use crate::{
+    ledger::Ledger,
     settings::Settings,
     types::{Column, Kind, quoted},
 };
@@ -10,7 +11,6 @@ use std::collections::BTreeMap;
 /// Of each row, the batch that brought it: by it a replay takes the old rows away.
 pub const BATCH: &str = "_batch";
 const BATCH_TYPE: &str = "uuid";
-const LEDGER: &str = "outflow_batches";
 
 /// Columns of the table as the server names their types, none if it is not there. `$1` is the table, quoted.
 pub const COLUMNS: &str = "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute \
@@ -34,17 +34,13 @@ impl<'s> Table<'s> {
         Table { settings, columns }
     }
 
-    pub fn ledger(settings: &Settings) -> String {
-        format!("{}.{LEDGER}", quoted(&settings.schema))
-    }
-
     /// # Errors
     /// If it is not as rows need it, and nobody may change it.
     pub fn lacks(&self, there: &BTreeMap<String, String>, has_ledger: bool) -> Result<Lack, Fault> {
         let target = self.settings.target();
         let mut statements = Vec::new();
         if !has_ledger {
-            statements.push(self.make_ledger());
+            statements.push(Ledger::beside(self.settings).make());
         }
         if there.is_empty() {
             if !self.settings.create {
@@ -89,14 +85,6 @@ impl<'s> Table<'s> {
         let own = self.columns.iter().map(Column::definition);
         let all: Vec<String> = own.chain([format!("{} {BATCH_TYPE}", quoted(BATCH))]).collect();
         format!("CREATE TABLE IF NOT EXISTS {} ({})", self.settings.target(), all.join(", "))
-    }
-
-    fn make_ledger(&self) -> String {
-        format!(
-            "CREATE TABLE IF NOT EXISTS {} (batch text PRIMARY KEY, destination text NOT NULL, rows bigint NOT NULL, \
-             committed_at timestamptz NOT NULL DEFAULT now(), removed_at timestamptz)",
-            Table::ledger(self.settings)
-        )
     }
 
     pub fn copy(&self) -> String {

@@ -3,8 +3,8 @@
 mod types;
 
 use async_trait::async_trait;
-use outflow_api::Sink;
-use outflow_conformance::sink::{self, Destination, context};
+use outflow_api::{Sink, SinkContext};
+use outflow_conformance::sink::{self, Destination, FaultyWire, context};
 use outflow_postgres::DESCRIPTOR;
 use outflow_rig::Postgres;
 use serde_json::{Value, json};
@@ -42,57 +42,76 @@ pub async fn client() -> Client {
     client
 }
 
-pub fn settings(table: &str) -> Value {
+/// Of a server behind this port.
+fn settings_at(port: u16, table: &str) -> Value {
     json!({
-        "host": "127.0.0.1", "port": server().port(), "database": Postgres::DATABASE, "table": table,
+        "host": "127.0.0.1", "port": port, "database": Postgres::DATABASE, "table": table,
         "user": Postgres::USER, "password": Postgres::PASSWORD, "tls": "off",
     })
 }
 
-/// A table of its own.
-struct Table(String);
+pub fn settings(table: &str) -> Value {
+    settings_at(server().port(), table)
+}
+
+pub fn open(settings: &Value, context: SinkContext) -> Arc<dyn Sink> {
+    (DESCRIPTOR.open)(settings, context).expect("the settings are right")
+}
+
+/// A table of its own, behind a wire that serves well until it storms.
+struct Table {
+    name: String,
+    wire: FaultyWire,
+}
 
 static TABLES: AtomicU32 = AtomicU32::new(0);
 
 impl Table {
-    fn new() -> Table {
-        Table(format!("t{}", TABLES.fetch_add(1, Ordering::Relaxed)))
+    fn new(seed: u64) -> Table {
+        let name = format!("table {}", TABLES.fetch_add(1, Ordering::Relaxed));
+        Table { name, wire: FaultyWire::start(server().port(), seed) }
     }
 
-    fn sink(table: &str) -> Arc<dyn Sink> {
-        let settings = settings(table);
+    fn sink(&self, table: &str) -> Arc<dyn Sink> {
+        let settings = settings_at(self.wire.port(), table);
         let identity = (DESCRIPTOR.identity)(&settings).expect("the settings are right");
-        (DESCRIPTOR.open)(&settings, context(identity)).expect("the settings are right")
+        open(&settings, context(identity))
     }
 }
 
 #[async_trait]
 impl Destination for Table {
     fn open(&self) -> Arc<dyn Sink> {
-        Table::sink(&self.0)
+        self.sink(&self.name)
     }
 
     fn open_elsewhere(&self) -> Arc<dyn Sink> {
-        Table::sink(&format!("{}_elsewhere", self.0))
+        self.sink(&format!("{} elsewhere", self.name))
     }
 
     /// By the batch that each row says it came with.
     async fn visible(&self) -> BTreeMap<String, Vec<i64>> {
         let client = client().await;
-        let there = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&self.0]).await.expect("it answers");
+        let named = format!("\"{}\"", self.name);
+        let there = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&named]).await.expect("it answers");
         if !there.get::<_, bool>(0) {
             return BTreeMap::new();
         }
-        let rows = client.query(&format!("SELECT _batch::text, row FROM {}", self.0), &[]).await;
-        let mut all: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-        for row in rows.expect("it answers") {
-            all.entry(row.get(0)).or_default().push(row.get(1));
+        let all = format!("SELECT batch, row FROM {named} LEFT JOIN outflow_batches ON mark = _batch");
+        let mut visible: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+        for row in client.query(&all, &[]).await.expect("it answers") {
+            let batch: Option<String> = row.get(0);
+            visible.entry(batch.expect("each row's batch is in the ledger")).or_default().push(row.get(1));
         }
-        all
+        visible
     }
 
     fn secrets(&self) -> Vec<String> {
         vec![Postgres::PASSWORD.to_owned()]
+    }
+
+    fn storm(&self, rages: bool) {
+        self.wire.storm(rages);
     }
 
     /// Nothing is staged, so there is nothing that an abort could end.
@@ -103,5 +122,16 @@ impl Destination for Table {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_keeps_the_contract() {
-    sink::all(&Table::new()).await;
+    sink::all(&Table::new(0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_broken_connection_loses_or_doubles_a_row() {
+    for seed in 0..8 {
+        let table = Arc::new(Table::new(seed));
+        let destination: Arc<dyn Destination> = Arc::<Table>::clone(&table);
+        let chaos = sink::chaos(destination, seed, 200).await;
+        println!("seed {seed}: {} connections went wrong, {chaos:?}", table.wire.faults());
+        assert!(table.wire.faults() > 0);
+    }
 }
