@@ -41,6 +41,15 @@ impl Ledger {
         self.insert(client, id, rows, "ON CONFLICT (batch) DO UPDATE SET removed_at = now()").await.map(drop)
     }
 
+    /// A row that is rolled back.
+    pub fn probe(&self) -> String {
+        format!(
+            "INSERT INTO {} (batch, mark, destination, rows) \
+             VALUES ('outflow-probe', '00000000-0000-0000-0000-000000000000', 'none', 0)",
+            self.name
+        )
+    }
+
     async fn insert(&self, client: &Client, id: BatchId, rows: u64, known: &str) -> Result<bool, Error> {
         let values = "(batch, mark, destination, rows) VALUES ($1, $2::text::uuid, $3, $4)";
         let insert = format!("INSERT INTO {} {values} {known}", self.name);

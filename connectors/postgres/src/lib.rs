@@ -1,34 +1,35 @@
-//! Sink `postgres`: rows are appended to a table of PostgreSQL, each batch in one transaction with a row of a ledger
-//! beside the table. Preparing fixes the batch's identity alone; rows are sent when it is decided. Touches its table and
-//! its ledger; the guarantee and its limits are in README.md.
+//! Sink `postgres`: rows are appended to a table of PostgreSQL, or replace older ones of their keys, each batch in one
+//! transaction with a row of a ledger beside the table. Preparing fixes the batch's identity alone; rows are sent when
+//! it is decided. Touches its table, the ledger, and in mode upsert a table of keys that are gone; the guarantee and
+//! its limits are in README.md.
 
 mod client;
 mod examine;
 mod fault;
+mod json;
 mod ledger;
+mod merge;
 mod numeric;
 mod rows;
 mod settings;
 mod table;
 mod token;
+mod transaction;
 mod types;
+mod upsert;
 
 use crate::{
-    ledger::Ledger,
-    settings::Settings,
-    table::{COLUMNS, Lack, Table},
-    token::Token,
-    types::Column,
+    merge::Merge, settings::Settings, table::Lack, token::Token, transaction::Transaction, types::Column,
+    upsert::Upsert,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{SinkExt, pin_mut};
 use outflow_api::{
     BatchId, Blame, CommitOutcome, CommitPermit, Delivered, Encoded, Fault, Finding, Guarantee, Identity, Piece,
     Prepared, Remote, SealedBatch, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope,
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 use tokio_postgres::{Client, error::SqlState};
 
 pub static DESCRIPTOR: SinkDescriptor = SinkDescriptor {
@@ -47,19 +48,23 @@ fn identity(settings: &Value) -> Result<Identity, Fault> {
 fn open(settings: &Value, context: SinkContext) -> Result<Arc<dyn Sink>, Fault> {
     let settings = Settings::read(settings)?;
     let schema = context.decoder.schema();
-    let columns = schema.fields().iter().map(|field| Column::of(field)).collect::<Result<Vec<Column>, Fault>>()?;
+    let columns = schema.fields().iter().map(|field| Column::of(field, &settings));
+    let columns = columns.collect::<Result<Vec<Column>, Fault>>()?;
     if let Some(column) = columns.iter().find(|column| column.name == table::BATCH) {
         return Err(settings::wrong(format!("column {} of the model is the sink's own: rename it", column.name)));
     }
     let host = format!("{}:{}", settings.host.to_ascii_lowercase(), settings.port);
     let remote = Remote::new(&host, &format!("user {} of {}", settings.user, settings.database));
-    Ok(Arc::new(Postgres { settings, identity: context.identity, columns, remote }))
+    let merge = Upsert::of(&settings, &columns)?.map(|upsert| Merge::new(&settings, &columns, &upsert));
+    Ok(Arc::new(Postgres { settings, identity: context.identity, columns, merge, remote }))
 }
 
 struct Postgres {
     settings: Settings,
     identity: Identity,
     columns: Vec<Column>,
+    /// None: rows are appended.
+    merge: Option<Merge>,
     remote: Remote,
 }
 
@@ -118,114 +123,75 @@ impl Sink for Postgres {
         Ok(SweepReport::default())
     }
 
+    /// What a row that came later has replaced is not there any more: such batches cannot be taken away.
     fn receipt(&self, prepared: &Prepared) -> Bytes {
-        prepared.token.clone()
+        if self.merge.is_some() { Bytes::new() } else { prepared.token.clone() }
     }
 
     async fn remove(&self, old: &Delivered) -> Result<(), Fault> {
+        if self.merge.is_some() {
+            let hint = format!("batch {} cannot be removed: in mode upsert its rows have replaced others", old.id);
+            return Err(Fault::park(Blame::Us, "cannot-remove", hint));
+        }
         let token = Token::read(old.id, &old.receipt, &self.identity)?;
         client::with(&self.settings, async |client: &Client| self.take_away(client, old.id, token.rows).await).await
     }
 
     async fn examine(&self) -> Vec<Finding> {
-        examine::examine(&self.settings, &self.columns).await
+        examine::examine(&self.settings, &self.columns, self.merge.as_ref()).await
     }
 }
 
 impl Postgres {
-    fn fault(&self, what: &str) -> impl Fn(tokio_postgres::Error) -> Fault {
-        move |error| fault::of(&self.settings, what, error)
+    async fn begin<'a>(&'a self, client: &'a Client) -> Result<Transaction<'a>, Fault> {
+        Transaction::begin(client, &self.settings, &self.columns, self.merge.as_ref()).await
     }
 
     /// One transaction: the ledger's row, and all rows.
-    async fn attempt(
-        &self,
-        client: &Client,
-        id: BatchId,
-        rows: u64,
-        piece: Option<&Piece>,
-    ) -> Result<Seen, Fault> {
-        let table = Table::new(&self.settings, &self.columns);
-        self.begin(client).await?;
-        let (there, has_ledger) = self.look(client).await?;
-        if let Lack::Statements(statements) = table.lacks(&there, has_ledger)? {
-            // Who only asks makes nothing.
-            client.batch_execute("ROLLBACK").await.map_err(self.fault("ROLLBACK"))?;
-            return Ok(match piece {
-                None if !has_ledger => Seen::Done(CommitOutcome::NeedsRows),
-                _ => Seen::Lacks(statements),
-            });
-        }
-        let ledger = Ledger::beside(&self.settings);
+    async fn attempt(&self, client: &Client, id: BatchId, rows: u64, piece: Option<&Piece>) -> Result<Seen, Fault> {
+        let transaction = self.begin(client).await?;
+        let there = transaction.look().await?;
+        let ledger = &transaction.ledger;
         let Some(piece) = piece else {
-            let known = ledger.knows(client, id).await.map_err(self.fault("reading the ledger"))?;
+            // Who only asks makes nothing.
+            let known =
+                there.has_ledger && ledger.knows(client, id).await.map_err(transaction.fault("reading the ledger"))?;
             return Ok(Seen::Done(if known { CommitOutcome::AlreadyCommitted } else { CommitOutcome::NeedsRows }));
         };
-        if !ledger.note(client, id, rows).await.map_err(self.fault("writing the ledger"))? {
+        if let Lack::Statements(statements) = transaction.lacks(&there)? {
+            transaction.execute("ROLLBACK").await?;
+            return Ok(Seen::Lacks(statements));
+        }
+        if !ledger.note(client, id, rows).await.map_err(transaction.fault("writing the ledger"))? {
             return Ok(Seen::Done(CommitOutcome::AlreadyCommitted));
         }
-        let copied = self.send(client, &table.copy(), piece).await?;
-        if copied != rows {
-            let hint = format!("{copied} of {rows} rows of batch {id} arrived, and nobody said why: nothing is committed");
+        let taken = transaction.send(&piece.bytes).await?;
+        if taken != rows {
+            let hint = format!("{taken} of {rows} rows of batch {id} arrived, and nobody said why: none is committed");
             return Err(Fault::halt("rows-missing", hint));
         }
-        client.batch_execute("COMMIT").await.map_err(self.fault("COMMIT"))?;
+        transaction.execute("COMMIT").await?;
         Ok(Seen::Done(CommitOutcome::Committed))
     }
 
-    async fn begin(&self, client: &Client) -> Result<(), Fault> {
-        let limit = self.settings.statement_timeout_s;
-        let begin = format!(
-            "BEGIN; SET LOCAL statement_timeout = '{limit}s'; SET LOCAL idle_in_transaction_session_timeout = '{limit}s'"
-        );
-        client.batch_execute(&begin).await.map_err(self.fault("BEGIN"))
-    }
-
-    /// The table's columns, with a lock that keeps them as they are; and whether there is a ledger.
-    async fn look(&self, client: &Client) -> Result<(BTreeMap<String, String>, bool), Fault> {
-        let target = self.settings.target();
-        let seen = self.fault("looking at the table");
-        let found = client
-            .query_one("SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL", &[&target, &Ledger::beside(&self.settings).name])
-            .await
-            .map_err(&seen)?;
-        let (has_table, has_ledger): (bool, bool) = (found.get(0), found.get(1));
-        if !has_table {
-            return Ok((BTreeMap::new(), has_ledger));
-        }
-        client.batch_execute(&format!("LOCK TABLE {target} IN ROW EXCLUSIVE MODE")).await.map_err(&seen)?;
-        let columns = client.query(COLUMNS, &[&target]).await.map_err(&seen)?;
-        Ok((columns.iter().map(|row| (row.get(0), row.get(1))).collect(), has_ledger))
-    }
-
     async fn make(&self, client: &Client, statements: &[String]) -> Result<(), Fault> {
-        let all = format!("BEGIN; {}; COMMIT", statements.join("; "));
-        match client.batch_execute(&all).await {
+        let all = statements.join("; ");
+        match client.batch_execute(&format!("BEGIN; {all}; COMMIT")).await {
             Ok(()) => Ok(()),
             // Somebody else made the same at the same moment.
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
                 Err(Fault::retry("table-changes", "somebody else makes the table").because(error))
             }
-            Err(error) => Err(fault::of(&self.settings, &statements.join("; "), error)),
+            Err(error) => Err(fault::of(&self.settings, &all, error)),
         }
-    }
-
-    async fn send(&self, client: &Client, copy: &str, piece: &Piece) -> Result<u64, Fault> {
-        let sink = client.copy_in::<_, Bytes>(copy).await.map_err(self.fault("COPY"))?;
-        pin_mut!(sink);
-        for bytes in &piece.bytes {
-            sink.send(bytes.clone()).await.map_err(self.fault("COPY"))?;
-        }
-        sink.finish().await.map_err(self.fault("COPY"))
     }
 
     async fn take_away(&self, client: &Client, id: BatchId, rows: u64) -> Result<(), Fault> {
-        self.begin(client).await?;
-        let ledger = Ledger::beside(&self.settings);
-        ledger.note_removed(client, id, rows).await.map_err(self.fault("writing the ledger"))?;
-        let (batch, mark) = (types::quoted(table::BATCH), ledger::mark_text(id));
-        let remove = format!("DELETE FROM {} WHERE {batch} = '{mark}'", self.settings.target());
-        client.batch_execute(&remove).await.map_err(self.fault("removing a batch"))?;
-        client.batch_execute("COMMIT").await.map_err(self.fault("COMMIT"))
+        let transaction = self.begin(client).await?;
+        let noted = transaction.ledger.note_removed(client, id, rows).await;
+        noted.map_err(transaction.fault("writing the ledger"))?;
+        let (target, batch, mark) = (self.settings.target(), types::quoted(table::BATCH), ledger::mark_text(id));
+        transaction.execute(&format!("DELETE FROM {target} WHERE {batch} = '{mark}'")).await?;
+        transaction.execute("COMMIT").await
     }
 }

@@ -1,8 +1,9 @@
 //! Columns → rows as `COPY … WITH (FORMAT binary)` takes them.
 
 use crate::{
-    numeric,
+    json, numeric,
     types::{Column, Kind},
+    upsert::KEY_BYTES_MAX,
 };
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
@@ -42,10 +43,7 @@ pub fn copy(batches: &[RecordBatch], columns: &[Column], id: &[u8; 16]) -> Resul
         let values = batch.columns().iter().zip(columns).map(|(array, column)| Values::of(array, &column.kind));
         let values = values.collect::<Result<Vec<Values<'_>>, Fault>>()?;
         for row in 0..batch.num_rows() {
-            let wrong = values.iter().zip(columns).find_map(|(values, column)| {
-                values.unfit(row).map(|why| format!("column {:?}: {why}", column.name))
-            });
-            if let Some(why) = wrong {
+            if let Some(why) = unfit(&values, columns, row) {
                 rejected.insert(first + row, why);
                 continue;
             }
@@ -60,6 +58,24 @@ pub fn copy(batches: &[RecordBatch], columns: &[Column], id: &[u8; 16]) -> Resul
     out.open.extend_from_slice(&(-1_i16).to_be_bytes());
     out.chunks.push(out.open.into());
     Ok(Copied { chunks: out.chunks, rows, rejected: rejected.into_iter().collect() })
+}
+
+/// Why the server can never take this row.
+fn unfit(values: &[Values<'_>], columns: &[Column], row: usize) -> Option<String> {
+    let mut key_bytes = 0;
+    for (values, column) in values.iter().zip(columns) {
+        let why = match values {
+            _ if values.is_null(row) => column.required.then_some("a row needs a value here"),
+            values => values.unfit(row),
+        };
+        if let Some(why) = why {
+            return Some(format!("column {:?}: {why}", column.name));
+        }
+        if let (true, Values::Text(array)) = (column.in_key, values) {
+            key_bytes += array.value(row).len();
+        }
+    }
+    (key_bytes > KEY_BYTES_MAX).then(|| format!("a key of {key_bytes} bytes; at most {KEY_BYTES_MAX} are indexed"))
 }
 
 struct Out {
@@ -126,18 +142,15 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Why the server can never take it.
+    /// Of a value that is not null.
     fn unfit(&self, row: usize) -> Option<&'static str> {
-        if self.is_null(row) {
-            return None;
-        }
         match self {
             Values::Text(array) => array.value(row).as_bytes().contains(&0).then_some("a text has a zero byte"),
-            Values::Json(array) => has_zero(array.value(row).as_bytes()).then_some("a text in JSON has a zero byte"),
-            Values::Nested(_, texts) => has_zero(&texts[row]).then_some("a text has a zero byte"),
+            Values::Json(array) => json::unfit(array.value(row).as_bytes()),
+            Values::Nested(_, texts) => json::unfit(&texts[row]),
             Values::Date(array) => {
                 let day = i64::from(array.value(row)) - DAYS;
-                (!(DAY_MIN..=DAY_MAX).contains(&day)).then_some("a date before 4714 BC")
+                (!(DAY_MIN..=DAY_MAX).contains(&day)).then_some("a date before 4714 BC, or after 5874897")
             }
             Values::Timestamp(array) => {
                 let micros = array.value(row).checked_sub(MICROS);
@@ -183,8 +196,9 @@ fn texts(array: &ArrayRef) -> Result<Vec<Bytes>, Fault> {
     const BEFORE: &[u8] = b"{\"v\":";
     let schema = Arc::new(Schema::new(vec![Field::new(NAME, array.data_type().clone(), true)]));
     let batch = RecordBatch::try_new(schema, vec![Arc::clone(array)]);
-    let batch = batch.map_err(|error| Fault::halt("columns-unfit", "a column is not of its own type").because(error))?;
-    let lines = ndjson::encode(&[batch], &NdjsonOptions::default())?;
+    let batch =
+        batch.map_err(|error| Fault::halt("columns-unfit", "a column is not of its own type").because(error))?;
+    let lines = ndjson::encode(&[batch], &NdjsonOptions { nulls: true, ..NdjsonOptions::default() })?;
     let mut texts = Vec::with_capacity(array.len());
     let mut rest = lines;
     // Between its tokens JSON of this writer has no line ends, and within them it cannot.
@@ -194,27 +208,4 @@ fn texts(array: &ArrayRef) -> Result<Vec<Bytes>, Fault> {
         texts.push(line.slice(value));
     }
     Ok(texts)
-}
-
-/// JSON may name the zero character, and no text of the server can hold it.
-fn has_zero(json: &[u8]) -> bool {
-    let mut rest = json;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
-        if rest[at + 1..].starts_with(b"u0000") {
-            return true;
-        }
-        rest = rest.get(at + 2..).unwrap_or_default();
-    }
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_zero_character_is_found_where_it_is_one() {
-        assert!(has_zero(br#"{"a":"x\u0000"}"#) && has_zero(br#""\\\u0000""#));
-        assert!(!has_zero(br#""\\u0000""#) && !has_zero(br#""\u00001"#[..4].as_ref()) && !has_zero(b"\"\\"));
-    }
 }

@@ -1,6 +1,6 @@
-use crate::types::quoted;
+use crate::{types::quoted, upsert};
 use outflow_api::{Blame, Fault, Identity, Setting};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -21,6 +21,14 @@ pub struct Settings {
     pub tls: Tls,
     #[serde(default)]
     pub ca: Option<PathBuf>,
+    #[serde(default)]
+    pub mode: Mode,
+    #[serde(default)]
+    pub key: Key,
+    #[serde(default)]
+    pub version: Option<String>,
+    #[serde(default)]
+    pub deleted: Option<String>,
     #[serde(default = "yes")]
     pub create: bool,
     #[serde(default = "yes")]
@@ -39,16 +47,43 @@ pub enum Tls {
     Off,
 }
 
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    #[default]
+    Append,
+    Upsert,
+}
+
+/// Names of columns: a list, or behind commas in a flat configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Key(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
+        let names = match Value::deserialize(deserializer)? {
+            Value::Array(names) => names.iter().map(|name| name.as_str().map(str::to_owned)).collect(),
+            Value::String(text) => Some(text.split(',').map(|name| name.trim().to_owned()).collect()),
+            _ => None,
+        };
+        names.map(Key).ok_or_else(|| D::Error::custom("key: a list of columns expected, as [ order_id, line ]"))
+    }
+}
+
 pub const MEANINGS: &[Setting] = &[
     Setting::text("host", "where: a name or an address"),
     Setting::number("port", "default 5432"),
     Setting::text("database", "where"),
     Setting::text("schema", "where; default public"),
-    Setting::text("table", "where: rows are appended to it"),
+    Setting::text("table", "where: the rows' table"),
     Setting::text("user", "as whom"),
     Setting::secret("password", "a secret"),
     Setting::text("tls", "verify (default): encrypted, the certificate is verified; off: in the clear"),
     Setting::text("ca", "the authority of the server's certificate, a PEM file; default: those of this machine"),
+    Setting::text("mode", "append (default); upsert: a newer row of a key replaces the older one"),
+    Setting::text("key", "of upsert: the columns that name a row, behind commas"),
+    Setting::text("version", "of upsert: the column that is greater in a newer row"),
+    Setting::text("deleted", "of upsert: a BOOLEAN column; true takes the row of the key away"),
     Setting::flag("create", "false: the table must be there; default true: it is made for the model"),
     Setting::flag("add_columns", "false: a column that the table lacks parks; default true: it is added"),
     Setting::number("statement_timeout_s", "of one statement at the server; default 300"),
@@ -56,6 +91,8 @@ pub const MEANINGS: &[Setting] = &[
 
 /// The server cuts longer ones short without a word.
 const NAME_BYTES_MAX: usize = 63;
+/// Behind the name of the table.
+const DELETIONS: &str = "_deleted";
 const TIMEOUT_LIMIT_S: u32 = 3_600;
 
 fn port() -> u16 {
@@ -88,7 +125,8 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), Fault> {
-        let places = [("host", &self.host), ("database", &self.database), ("schema", &self.schema), ("table", &self.table)];
+        let places =
+            [("host", &self.host), ("database", &self.database), ("schema", &self.schema), ("table", &self.table)];
         for (field, value) in places {
             if value.contains("${") {
                 return Err(wrong(format!(
@@ -102,8 +140,15 @@ impl Settings {
         }
         let names = [("schema", &self.schema), ("table", &self.table), ("database", &self.database)];
         if let Some((field, name)) = names.into_iter().find(|(_, name)| name.len() > NAME_BYTES_MAX) {
-            return Err(wrong(format!("{field} has {} bytes; PostgreSQL's names have at most {NAME_BYTES_MAX}", name.len())));
+            let given = name.len();
+            return Err(wrong(format!("{field} has {given} bytes; PostgreSQL's names have at most {NAME_BYTES_MAX}")));
         }
+        let room = NAME_BYTES_MAX - DELETIONS.len();
+        if self.deleted.is_some() && self.table.len() > room {
+            let hint = format!("table: with `deleted` the name has at most {room} bytes: another is named after it");
+            return Err(wrong(hint));
+        }
+        upsert::check(self)?;
         if self.statement_timeout_s == 0 || self.statement_timeout_s > TIMEOUT_LIMIT_S {
             let given = self.statement_timeout_s;
             return Err(wrong(format!("statement_timeout_s must be from 1 to {TIMEOUT_LIMIT_S}, not {given}")));
@@ -116,6 +161,12 @@ impl Settings {
         let Settings { port, database, schema, table, .. } = self;
         let host = self.host.to_ascii_lowercase();
         Identity(format!("postgres://{host}:{port}/{}/{}.{}", quoted(database), quoted(schema), quoted(table)))
+    }
+
+    /// The table of keys that are gone, as SQL names it; none if no column says so.
+    pub fn deletions(&self) -> Option<String> {
+        let name = format!("{}{DELETIONS}", self.table);
+        self.deleted.as_ref().map(|_| format!("{}.{}", quoted(&self.schema), quoted(&name)))
     }
 
     /// As SQL names it.

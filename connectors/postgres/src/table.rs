@@ -2,6 +2,7 @@
 
 use crate::{
     ledger::Ledger,
+    merge::Merge,
     settings::Settings,
     types::{Column, Kind, quoted},
 };
@@ -19,6 +20,16 @@ pub const COLUMNS: &str = "SELECT attname::text, format_type(atttypid, atttypmod
 pub struct Table<'s> {
     settings: &'s Settings,
     columns: &'s [Column],
+    merge: Option<&'s Merge>,
+}
+
+/// What is there.
+#[derive(Default)]
+pub struct There {
+    /// Columns of the table as the server names their types, none if it is not there.
+    pub columns: BTreeMap<String, String>,
+    pub has_ledger: bool,
+    pub has_deletions: bool,
 }
 
 /// What a table lacks.
@@ -30,26 +41,29 @@ pub enum Lack {
 }
 
 impl<'s> Table<'s> {
-    pub fn new(settings: &'s Settings, columns: &'s [Column]) -> Table<'s> {
-        Table { settings, columns }
+    pub fn new(settings: &'s Settings, columns: &'s [Column], merge: Option<&'s Merge>) -> Table<'s> {
+        Table { settings, columns, merge }
     }
 
     /// # Errors
     /// If it is not as rows need it, and nobody may change it.
-    pub fn lacks(&self, there: &BTreeMap<String, String>, has_ledger: bool) -> Result<Lack, Fault> {
+    pub fn lacks(&self, there: &There) -> Result<Lack, Fault> {
         let target = self.settings.target();
         let mut statements = Vec::new();
-        if !has_ledger {
+        if !there.has_ledger {
             statements.push(Ledger::beside(self.settings).make());
         }
-        if there.is_empty() {
+        if !there.has_deletions {
+            statements.extend(self.merge.and_then(Merge::make_deletions));
+        }
+        if there.columns.is_empty() {
             if !self.settings.create {
                 let hint = format!("there is no table {target}: make it ({}), or set `create: true`", self.make());
                 return Err(Fault::park(Blame::Merchant, "table-missing", hint));
             }
             statements.push(self.make());
         } else {
-            statements.extend(self.missing(there)?);
+            statements.extend(self.missing(&there.columns)?);
         }
         Ok(if statements.is_empty() { Lack::Nothing } else { Lack::Statements(statements) })
     }
@@ -83,7 +97,8 @@ impl<'s> Table<'s> {
 
     fn make(&self) -> String {
         let own = self.columns.iter().map(Column::definition);
-        let all: Vec<String> = own.chain([format!("{} {BATCH_TYPE}", quoted(BATCH))]).collect();
+        let own = own.chain([format!("{} {BATCH_TYPE}", quoted(BATCH))]);
+        let all: Vec<String> = own.chain(self.merge.map(Merge::primary_key)).collect();
         format!("CREATE TABLE IF NOT EXISTS {} ({})", self.settings.target(), all.join(", "))
     }
 
@@ -107,19 +122,20 @@ mod tests {
     }
 
     fn columns() -> Vec<Column> {
-        let column = |name: &str, kind, required| Column { name: name.to_owned(), kind, required };
+        let column = |name: &str, kind, required| Column { name: name.to_owned(), kind, required, in_key: false };
         vec![column("id", Kind::BigInt, true), column("note", Kind::Text, false)]
     }
 
-    fn there(columns: &[(&str, &str)]) -> BTreeMap<String, String> {
-        columns.iter().map(|(name, sql)| ((*name).to_owned(), (*sql).to_owned())).collect()
+    fn there(columns: &[(&str, &str)], has_ledger: bool) -> There {
+        let columns = columns.iter().map(|(name, sql)| ((*name).to_owned(), (*sql).to_owned())).collect();
+        There { columns, has_ledger, has_deletions: false }
     }
 
     #[test]
     fn what_is_missing_is_made_and_nothing_else_is_touched() {
         let (settings, columns) = (settings(true, true), columns());
-        let table = Table::new(&settings, &columns);
-        let lacks = |found: &[(&str, &str)], has_ledger| table.lacks(&there(found), has_ledger).expect("it may");
+        let table = Table::new(&settings, &columns, None);
+        let lacks = |found: &[(&str, &str)], has_ledger| table.lacks(&there(found, has_ledger)).expect("it may");
         let Lack::Statements(made) = lacks(&[], false) else { panic!("nothing is there") };
         assert_eq!(made.len(), 2);
         assert_eq!(
@@ -135,8 +151,8 @@ mod tests {
     #[test]
     fn who_may_change_nothing_is_told_the_statement() {
         let (settings, columns) = (settings(false, false), columns());
-        let table = Table::new(&settings, &columns);
-        let told = |found: &[(&str, &str)]| table.lacks(&there(found), true).expect_err("it may not").to_string();
+        let table = Table::new(&settings, &columns, None);
+        let told = |found: &[(&str, &str)]| table.lacks(&there(found, true)).expect_err("it may not").to_string();
         assert!(told(&[]).contains("CREATE TABLE"));
         assert!(told(&[("id", "bigint")]).contains("ADD COLUMN IF NOT EXISTS \"note\" text"));
         assert!(told(&[("id", "integer"), ("note", "text")]).contains("ALTER COLUMN \"id\" TYPE bigint"));

@@ -1,8 +1,9 @@
 //! What a column becomes.
 
+use crate::settings::Settings;
+use arrow_schema::Field;
 use outflow_api::{Blame, Fault, SqlType};
 use outflow_formats::sql_type;
-use arrow_schema::Field;
 
 /// How a value is sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,7 +14,10 @@ pub enum Kind {
     Text,
     Date,
     Timestamp,
-    Numeric { precision: u8, scale: u8 },
+    Numeric {
+        precision: u8,
+        scale: u8,
+    },
     /// A JSON column: its text.
     Json,
     /// ARRAY, STRUCT and MAP: the JSON that they are.
@@ -25,10 +29,12 @@ pub struct Column {
     pub name: String,
     pub kind: Kind,
     pub required: bool,
+    /// Of the rows' key: an index holds its values.
+    pub in_key: bool,
 }
 
 impl Column {
-    pub fn of(field: &Field) -> Result<Column, Fault> {
+    pub fn of(field: &Field, settings: &Settings) -> Result<Column, Fault> {
         let kind = match sql_type(field) {
             Some(SqlType::BigInt) => Kind::BigInt,
             Some(SqlType::Double) => Kind::Double,
@@ -44,7 +50,15 @@ impl Column {
                 return Err(Fault::park(Blame::Us, "unknown-type", hint));
             }
         };
-        Ok(Column { name: field.name().clone(), kind, required: !field.is_nullable() })
+        let column = Column::new(field.name(), kind, settings);
+        Ok(Column { required: column.required || !field.is_nullable(), ..column })
+    }
+
+    /// Rows need a key and a version.
+    pub fn new(name: &str, kind: Kind, settings: &Settings) -> Column {
+        let in_key = settings.key.0.iter().any(|key| key == name);
+        let required = in_key || settings.version.as_deref() == Some(name);
+        Column { name: name.to_owned(), kind, required, in_key }
     }
 
     /// As in `CREATE TABLE`.
@@ -75,7 +89,9 @@ impl Kind {
             Kind::Text => server == "text" || server == "character varying",
             Kind::Numeric { precision, scale } => match server.strip_prefix("numeric") {
                 Some("") => true,
-                Some(rest) => numbers(rest).is_some_and(|(p, s)| s >= u16::from(*scale) && p - s >= u16::from(precision - scale)),
+                Some(rest) => {
+                    numbers(rest).is_some_and(|(p, s)| s >= u16::from(*scale) && p - s >= u16::from(precision - scale))
+                }
                 None => false,
             },
             kind => server == kind.sql(),

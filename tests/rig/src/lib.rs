@@ -3,6 +3,7 @@
 //! [`cache_folder`], once per machine.
 
 mod azurite;
+mod certificate;
 mod connect;
 mod gcs;
 mod go;
@@ -15,6 +16,7 @@ pub mod python;
 mod s3;
 
 pub use azurite::Azurite;
+pub use certificate::Certificate;
 pub use connect::{Connect, create_iceberg_table};
 pub use gcs::Gcs;
 pub use kafka::Kafka;

@@ -1,4 +1,4 @@
-use crate::{Process, kafka::lasting_port, maven_jars};
+use crate::{Certificate, Process, kafka::lasting_port, maven_jars};
 use std::{
     fs,
     net::TcpStream,
@@ -7,14 +7,16 @@ use std::{
     process::Command,
     time::Duration,
 };
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
-/// A PostgreSQL server of our own, on loopback alone; passwords are asked for (SCRAM). Runs as nobody where we are root,
-/// for the server refuses to be root.
+/// A PostgreSQL server of our own, on loopback alone, in the clear and by TLS; passwords are asked for (SCRAM). Runs as
+/// nobody where we are root, for the server refuses to be root.
 pub struct Postgres {
     process: Process,
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
+    certificate: Certificate,
 }
 
 /// Where no system package has it: its binaries alone.
@@ -32,12 +34,13 @@ impl Postgres {
     pub fn start(folder: &Path) -> Postgres {
         let programs = programs();
         let (data, password) = (folder.join("postgres"), folder.join("postgres-password"));
+        let certificate = Certificate::make(folder, "postgres");
         fs::create_dir_all(&data).expect("the folder can be written");
         fs::write(&password, Postgres::PASSWORD).expect("the folder can be written");
         if is_root() {
             let open = fs::Permissions::from_mode(0o711);
             fs::set_permissions(folder, open).expect("our own folder");
-            for own in [&data, &password] {
+            for own in [&data, &password, &certificate.key] {
                 chown(own, Some(NOBODY), Some(NOBODY)).expect("root may give away");
             }
         }
@@ -48,13 +51,13 @@ impl Postgres {
         let output = Command::new(program).args(all).arg(&data).output().expect("initdb starts");
         assert!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
         let port = lasting_port();
-        let process = launch(folder, &programs, port);
-        Postgres { process, programs, folder: folder.to_owned(), port }
+        let process = launch(folder, &programs, port, &certificate);
+        Postgres { process, programs, folder: folder.to_owned(), port, certificate }
     }
 
-    /// `kill -9`: what was committed stays.
+    /// `kill -9` of the server and all that serve its connections: what was committed stays.
     pub fn kill(&self) {
-        self.process.kill();
+        self.process.kill_with_children();
     }
 
     /// On the same port and data.
@@ -62,8 +65,49 @@ impl Postgres {
     /// # Panics
     /// If it does not come back.
     pub fn restart(&mut self) {
-        self.process.kill();
-        self.process = launch(&self.folder, &self.programs, self.port);
+        self.kill();
+        self.process = launch(&self.folder, &self.programs, self.port, &self.certificate);
+    }
+
+    /// What the server says, as text, in a connection of its own.
+    ///
+    /// # Panics
+    /// If it refuses.
+    pub fn rows(&self, database: &str, sql: &str) -> Vec<Vec<Option<String>>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let settings = format!(
+            "host=127.0.0.1 port={} user={} password={} dbname={database}",
+            self.port,
+            Postgres::USER,
+            Postgres::PASSWORD
+        );
+        runtime.expect("threads can be made").block_on(async {
+            let connected = tokio_postgres::connect(&settings, tokio_postgres::NoTls).await;
+            let (client, connection) = connected.unwrap_or_else(|error| panic!("no answer: {error}"));
+            let said = tokio::select! {
+                said = client.simple_query(sql) => said.unwrap_or_else(|error| panic!("{sql}: {error:?}")),
+                ended = connection => panic!("{sql}: the connection ended: {ended:?}"),
+            };
+            let row = |row: &SimpleQueryRow| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect();
+            said.iter()
+                .filter_map(|message| if let SimpleQueryMessage::Row(it) = message { Some(row(it)) } else { None })
+                .collect()
+        })
+    }
+
+    /// One number.
+    ///
+    /// # Panics
+    /// If the server says anything else.
+    pub fn number(&self, database: &str, sql: &str) -> i64 {
+        let rows = self.rows(database, sql);
+        let value = rows.first().and_then(|row| row.first()).and_then(Option::as_deref);
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{sql}: {rows:?} is no number"))
+    }
+
+    /// What a client that verifies trusts.
+    pub fn certificate(&self) -> &Path {
+        &self.certificate.file
     }
 
     pub fn port(&self) -> u16 {
@@ -71,7 +115,7 @@ impl Postgres {
     }
 }
 
-fn launch(folder: &Path, programs: &Path, port: u16) -> Process {
+fn launch(folder: &Path, programs: &Path, port: u16, certificate: &Certificate) -> Process {
     let data = folder.join("postgres");
     // Of a server that was killed.
     let _ = fs::remove_file(data.join("postmaster.pid"));
@@ -82,11 +126,16 @@ fn launch(folder: &Path, programs: &Path, port: u16) -> Process {
         "unix_socket_directories=".to_owned(),
         "max_connections=100".to_owned(),
         "shared_buffers=64MB".to_owned(),
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file={}", certificate.file.display()),
+        format!("ssl_key_file={}", certificate.key.display()),
     ];
     args.extend(["-D".to_owned(), data.display().to_string()]);
     args.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
+    let ready = |log: &str| log.matches("ready to accept connections").count();
+    let before = ready(&fs::read_to_string(folder.join("postgres.log")).unwrap_or_default());
     let process = Process::start("postgres", folder, &program, &args, &[]);
-    process.wait_ready(ANSWERS_WITHIN, || process.log().contains("ready to accept connections") && answers(port));
+    process.wait_ready(ANSWERS_WITHIN, || ready(&process.log()) > before && answers(port));
     process
 }
 

@@ -1,6 +1,11 @@
 //! The sink contract against a real PostgreSQL server, and every type by round trip.
 
+mod crash;
+mod refusals;
+mod shape;
+mod tls;
 mod types;
+mod upsert;
 
 use async_trait::async_trait;
 use outflow_api::{Sink, SinkContext};
@@ -16,9 +21,10 @@ use std::{
     },
 };
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 
-/// One server for all laws; nobody kills it.
+/// One server for all laws but those that kill theirs.
 pub fn server() -> &'static Postgres {
     static SERVER: OnceLock<(TempDir, Postgres)> = OnceLock::new();
     let start = || {
@@ -30,9 +36,12 @@ pub fn server() -> &'static Postgres {
 }
 
 pub async fn client() -> Client {
+    client_at(server().port()).await
+}
+
+pub async fn client_at(port: u16) -> Client {
     let settings = format!(
-        "host=127.0.0.1 port={} user={} password={} dbname={}",
-        server().port(),
+        "host=127.0.0.1 port={port} user={} password={} dbname={}",
         Postgres::USER,
         Postgres::PASSWORD,
         Postgres::DATABASE
@@ -43,7 +52,7 @@ pub async fn client() -> Client {
 }
 
 /// Of a server behind this port.
-fn settings_at(port: u16, table: &str) -> Value {
+pub fn settings_at(port: u16, table: &str) -> Value {
     json!({
         "host": "127.0.0.1", "port": port, "database": Postgres::DATABASE, "table": table,
         "user": Postgres::USER, "password": Postgres::PASSWORD, "tls": "off",
@@ -54,6 +63,13 @@ pub fn settings(table: &str) -> Value {
     settings_at(server().port(), table)
 }
 
+pub fn with(settings: &Value, change: &Value) -> Value {
+    let mut settings = settings.clone();
+    let (all, change) = (settings.as_object_mut().expect("settings"), change.as_object().expect("settings"));
+    all.extend(change.clone());
+    settings
+}
+
 pub fn open(settings: &Value, context: SinkContext) -> Arc<dyn Sink> {
     (DESCRIPTOR.open)(settings, context).expect("the settings are right")
 }
@@ -62,18 +78,21 @@ pub fn open(settings: &Value, context: SinkContext) -> Arc<dyn Sink> {
 struct Table {
     name: String,
     wire: FaultyWire,
+    mode: Value,
+    /// Of who reads it.
+    client: OnceCell<Client>,
 }
 
 static TABLES: AtomicU32 = AtomicU32::new(0);
 
 impl Table {
-    fn new(seed: u64) -> Table {
+    fn new(seed: u64, mode: Value) -> Table {
         let name = format!("table {}", TABLES.fetch_add(1, Ordering::Relaxed));
-        Table { name, wire: FaultyWire::start(server().port(), seed) }
+        Table { name, wire: FaultyWire::start(server().port(), seed), mode, client: OnceCell::new() }
     }
 
     fn sink(&self, table: &str) -> Arc<dyn Sink> {
-        let settings = settings_at(self.wire.port(), table);
+        let settings = with(&settings_at(self.wire.port(), table), &self.mode);
         let identity = (DESCRIPTOR.identity)(&settings).expect("the settings are right");
         open(&settings, context(identity))
     }
@@ -91,7 +110,7 @@ impl Destination for Table {
 
     /// By the batch that each row says it came with.
     async fn visible(&self) -> BTreeMap<String, Vec<i64>> {
-        let client = client().await;
+        let client = self.client.get_or_init(client).await;
         let named = format!("\"{}\"", self.name);
         let there = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&named]).await.expect("it answers");
         if !there.get::<_, bool>(0) {
@@ -121,14 +140,20 @@ impl Destination for Table {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_keeps_the_contract() {
-    sink::all(&Table::new(0)).await;
+async fn appending_keeps_the_contract() {
+    sink::all(&Table::new(0, json!({}))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upserting_keeps_the_contract() {
+    sink::all(&Table::new(0, json!({ "mode": "upsert", "key": ["row"], "version": "_offset" }))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_broken_connection_loses_or_doubles_a_row() {
     for seed in 0..8 {
-        let table = Arc::new(Table::new(seed));
+        let mode = if seed % 2 == 0 { json!({}) } else { json!({ "mode": "upsert", "key": "row", "version": "at" }) };
+        let table = Arc::new(Table::new(seed, mode));
         let destination: Arc<dyn Destination> = Arc::<Table>::clone(&table);
         let chaos = sink::chaos(destination, seed, 200).await;
         println!("seed {seed}: {} connections went wrong, {chaos:?}", table.wire.faults());

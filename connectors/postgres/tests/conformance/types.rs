@@ -1,15 +1,6 @@
 //! Every type of a model, out and back by the server's own words.
 
-use crate::{client, open, settings};
-use outflow_api::{
-    BatchId, Column, CommitOutcome, CommitPermit, Decoder, Generation, Incarnation, LaneId, Model, Offset, OffsetRange,
-    Origin, RecordBlock, RowSlice, Rows, SealedBatch, Shard, SinkContext, SqlType, TopicId, TopicPartition,
-    UnknownFields,
-};
-use outflow_formats::JsonDecoder;
-use outflow_postgres::DESCRIPTOR;
-use serde_json::Value;
-use std::sync::Arc;
+use crate::{client, settings, shape::Shape};
 
 const COLUMNS: [(&str, &str); 11] = [
     ("number", "BIGINT"),
@@ -25,56 +16,7 @@ const COLUMNS: [(&str, &str); 11] = [
     ("raw", "JSON"),
 ];
 
-const PARTITION: TopicPartition = TopicPartition { topic: TopicId(7), partition: 2 };
-
-fn model() -> Model {
-    let columns = COLUMNS.map(|(name, sql_type)| Column {
-        name: name.to_owned(),
-        sql_type: SqlType::parse(sql_type).expect("a valid type"),
-        path: vec![name.to_owned()],
-        required: false,
-        hashed: Vec::new(),
-    });
-    Model { columns: columns.into(), unknown: UnknownFields::Ignore, lineage: true, skipped: Vec::new() }
-}
-
-fn decoder() -> JsonDecoder {
-    JsonDecoder::new(&model(), &[(PARTITION.topic, "orders".to_owned())]).expect("a valid model")
-}
-
-fn sealed(seq: u32, records: &[&str]) -> SealedBatch {
-    let mut block = RecordBlock::new(PARTITION);
-    for (offset, record) in records.iter().enumerate() {
-        block.push(Offset(offset as i64), 1_790_000_000_123, None, Some(record.as_bytes()), []);
-    }
-    let count = records.len();
-    let decoded = decoder().decode(&Rows::new(vec![RowSlice { block: Arc::new(block), rows: 0..count }]));
-    assert_eq!(decoded.rejected, []);
-    let (incarnation, shard, lane) = (Incarnation(0xbeef), Shard(1), LaneId(1));
-    SealedBatch {
-        id: BatchId { incarnation, shard, generation: Generation(1), lane, seq },
-        connector: "types".into(),
-        batches: decoded.batches,
-        origins: vec![Origin {
-            topic: "orders".into(),
-            partition: PARTITION,
-            covers: OffsetRange::new(Offset(0), Offset(count as i64)),
-            rows: 0..count,
-        }],
-        timestamp_ms_max: 1_790_000_000_123,
-    }
-}
-
-/// Delivers the records; answers those that the destination can never take.
-async fn deliver(settings: &Value, batch: &SealedBatch) -> Vec<(usize, String)> {
-    let identity = (DESCRIPTOR.identity)(settings).expect("the settings are right");
-    let sink = open(settings, SinkContext { identity, decoder: Arc::new(decoder()) });
-    let encoded = sink.encode(batch).expect("it can be encoded");
-    let prepared = sink.prepare(batch.id, &encoded).await.expect("nothing is sent");
-    let committed = sink.commit(&CommitPermit::mint(prepared), Some(&encoded)).await.expect("the server takes it");
-    assert_eq!(committed, CommitOutcome::Committed);
-    encoded.rejected
-}
+const SHAPE: Shape<'_> = Shape(&COLUMNS);
 
 /// All columns of the model as the server prints them, by rising offset.
 async fn printed(table: &str) -> Vec<Vec<Option<String>>> {
@@ -100,7 +42,7 @@ async fn every_type_comes_back_as_it_went_with_its_extremes() {
         r#"{"number": 9223372036854775807, "ratio": 5e-324, "day": "9999-12-31", "at": "9999-12-31T23:59:59.999999Z",
             "price": 0.000000001, "item": {"sku": null, "quantity": -1}, "raw": 12345678901234567890.5}"#,
     ];
-    assert_eq!(deliver(&settings, &sealed(1, &records)).await, []);
+    assert_eq!(SHAPE.deliver(&settings, &SHAPE.sealed(&records)).await, []);
     let expected: [[Option<&str>; 11]; 4] = [
         [
             Some("7"),
@@ -156,10 +98,14 @@ async fn what_the_server_can_never_take_is_a_dead_letter_and_the_others_arrive()
         r#"{"number": 3, "raw": {"deep": ["\u0000"]}}"#,
         r#"{"number": 4, "tags": ["\u0000"]}"#,
         r#"{"number": 5, "name": "\\u0000"}"#,
+        r#"{"number": 6, "raw": [1e131072]}"#,
+        r#"{"number": 7, "raw": {"small": -1e-16384}}"#,
+        r#"{"number": 8, "raw": [-9.9e131071, 1e-16383]}"#,
     ];
-    let rejected = deliver(&settings, &sealed(2, &records)).await;
-    assert_eq!(rejected.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [1, 2, 3]);
-    assert!(rejected.iter().all(|(_, why)| why.contains("zero byte")), "{rejected:?}");
+    let rejected = SHAPE.deliver(&settings, &SHAPE.sealed(&records)).await;
+    assert_eq!(rejected.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [1, 2, 3, 5, 6]);
+    assert!(rejected[..3].iter().all(|(_, why)| why.contains("zero byte")), "{rejected:?}");
+    assert!(rejected[3..].iter().all(|(_, why)| why.contains("digits")), "{rejected:?}");
     let numbers: Vec<Option<String>> = printed("zero bytes").await.into_iter().map(|mut row| row.remove(0)).collect();
-    assert_eq!(numbers, [Some("1".to_owned()), Some("5".to_owned())]);
+    assert_eq!(numbers, ["1", "5", "8"].map(|number| Some(number.to_owned())));
 }

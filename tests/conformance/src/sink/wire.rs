@@ -124,10 +124,11 @@ impl Shared {
         let (from_client, into_server) = both()?;
         thread::spawn(move || {
             let _ = pass(&from_client, &into_server, to_server);
-            let _ = into_server.shutdown(Shutdown::Write);
             if to_server < usize::MAX {
+                // Before the server complains of half a message: who is gone hears nothing of it.
                 let _ = from_client.shutdown(Shutdown::Both);
             }
+            let _ = into_server.shutdown(Shutdown::Write);
         });
         let (into_client, from_server) = both()?;
         thread::spawn(move || {
