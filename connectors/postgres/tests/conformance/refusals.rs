@@ -90,6 +90,7 @@ async fn who_may_not_write_is_told_the_grant() {
     let owned = with(&settings("given"), &json!({ "schema": "guarded" }));
     SHAPE.deliver(&owned, &SHAPE.sealed(&RECORDS)).await;
     execute("GRANT USAGE ON SCHEMA guarded TO \"a reader\"; GRANT SELECT ON guarded.given TO \"a reader\"").await;
+    execute("GRANT SELECT, INSERT ON guarded.given, guarded.outflow_batches TO frozen").await;
     mended_by(&as_user("a reader", "given", &json!({})), "denied", "GRANT USAGE ON SCHEMA").await;
     let upsert = json!({ "mode": "upsert", "key": "number", "version": "_timestamp", "deleted": "gone" });
     let shape = Shape(&[("number", "BIGINT"), ("gone", "BOOLEAN")]);
