@@ -109,8 +109,8 @@ impl Merge {
         ]
     }
 
-    /// Of each key its newest staged row, where it is newer than what is there. In the order of keys: two transactions
-    /// never wait for each other.
+    /// Of each key its newest staged row, where it is newer than what is there. In the order of keys: no two
+    /// transactions wait for each other.
     fn upsert(&self, into: &str, names: &[String], only: &str) -> String {
         let key = self.key.join(", ");
         let newest_first: Vec<String> = self.order.iter().map(|name| format!("{name} DESC")).collect();

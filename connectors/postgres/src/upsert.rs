@@ -40,10 +40,11 @@ impl Upsert {
             return Err(wrong("mode upsert needs the columns of lineage: leave model.lineage on"));
         }
         for name in &key.0 {
-            if matches!(column("key", name)?.kind, Kind::Double | Kind::Json | Kind::Nested) {
-                return Err(wrong(format!(
-                    "key: column {name:?} is DOUBLE, JSON or nested: no such value names a row"
-                )));
+            let names_no_row = matches!(column("key", name)?.kind, Kind::Double | Kind::Json | Kind::Nested);
+            if names_no_row || PLACE.contains(&name.as_str()) {
+                let hint =
+                    format!("key: column {name:?} is DOUBLE, JSON, nested, or a place in Kafka: it names no row");
+                return Err(wrong(hint));
             }
         }
         let rises = matches!(
@@ -119,6 +120,7 @@ mod tests {
         assert!(refused(json!({ "key": "id, at, id" })).contains("twice"));
         assert!(refused(json!({ "key": ["idd"] })).contains("but id, at, gone, ratio"));
         assert!(refused(json!({ "key": ["ratio"] })).contains("DOUBLE"));
+        assert!(refused(json!({ "key": "id, _offset" })).contains("a place in Kafka"));
         assert!(refused(json!({ "version": "id" })).contains("BIGINT, DECIMAL, DATE or TIMESTAMP"));
         assert!(refused(json!({ "deleted": "at" })).contains("BOOLEAN"));
         assert!(refused(json!({ "deleted": "gone", "table": "t".repeat(60) })).contains("at most 55"));
