@@ -75,14 +75,10 @@ impl Postgres {
     /// If it refuses.
     pub fn rows(&self, database: &str, sql: &str) -> Vec<Vec<Option<String>>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let settings = format!(
-            "host=127.0.0.1 port={} user={} password={} dbname={database}",
-            self.port,
-            Postgres::USER,
-            Postgres::PASSWORD
-        );
+        let mut settings = tokio_postgres::Config::new();
+        settings.host("127.0.0.1").port(self.port).dbname(database).user(Postgres::USER).password(Postgres::PASSWORD);
         runtime.expect("threads can be made").block_on(async {
-            let connected = tokio_postgres::connect(&settings, tokio_postgres::NoTls).await;
+            let connected = settings.connect(tokio_postgres::NoTls).await;
             let (client, connection) = connected.unwrap_or_else(|error| panic!("no answer: {error}"));
             let said = tokio::select! {
                 said = client.simple_query(sql) => said.unwrap_or_else(|error| panic!("{sql}: {error:?}")),

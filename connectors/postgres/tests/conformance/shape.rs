@@ -32,7 +32,7 @@ impl Shape<'_> {
             hashed: Vec::new(),
         });
         let (columns, unknown) = (columns.collect::<Vec<_>>(), UnknownFields::Ignore);
-        let model = Model { columns: columns.into(), unknown, lineage: true, skipped: Vec::new() };
+        let model = Model { columns, unknown, lineage: true, skipped: Vec::new() };
         JsonDecoder::new(&model, &[(TOPIC, "orders".to_owned())]).expect("a valid model")
     }
 

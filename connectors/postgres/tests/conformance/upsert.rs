@@ -123,7 +123,6 @@ fn record(id: Option<&str>, second: Option<usize>, note: &str, gone: bool) -> St
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_key_is_not_brought_back_by_an_older_row_but_by_a_newer_one() {
     let settings = with(&settings("brought back"), &mode(true));
-    let mut offset = 0;
     let steps = [
         (5, "first", false, true),
         (7, "", true, false),
@@ -131,11 +130,10 @@ async fn a_deleted_key_is_not_brought_back_by_an_older_row_but_by_a_newer_one() 
         (8, "new", false, true),
         (7, "", true, true),
     ];
-    for (second, note, gone, is_there) in steps {
+    for (offset, (second, note, gone, is_there)) in (0..).zip(steps) {
         let batch = SHAPE.sealed_from(0, offset, &[record(Some("a"), Some(second), note, gone)]);
         SHAPE.deliver(&settings, &batch).await;
         assert_eq!(visible("brought back").await.len(), usize::from(is_there), "after {second}");
-        offset += 1;
     }
 }
 
