@@ -10,6 +10,9 @@ use std::{error::Error as _, io};
 use tokio_postgres::{Error, error::SqlState};
 use tokio_rustls::rustls;
 
+/// What needs more rights than to deliver.
+pub const REMOVING: &str = "removing a batch";
+
 /// `what` was tried.
 pub fn of(settings: &Settings, what: &str, error: Error) -> Fault {
     let (host, port) = (&settings.host, settings.port);
@@ -108,12 +111,19 @@ fn grant(settings: &Settings, tried: &str) -> String {
     if tried.starts_with("CREATE TABLE") {
         return format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {user}");
     }
+    let ledger = Ledger::beside(settings).name;
+    if tried.starts_with("CREATE TEMPORARY TABLE") {
+        return format!("GRANT TEMPORARY ON DATABASE {} TO {user}", quoted(&settings.database));
+    }
+    if tried.starts_with(REMOVING) {
+        return format!("GRANT DELETE ON {target} TO {user}; GRANT UPDATE ON {ledger} TO {user}");
+    }
     let rights = match (settings.mode, &settings.deleted) {
         (Mode::Append, _) => "SELECT, INSERT",
         (Mode::Upsert, None) => "SELECT, INSERT, UPDATE",
         (Mode::Upsert, Some(_)) => "SELECT, INSERT, UPDATE, DELETE",
     };
-    let tables = [Some(target), Some(Ledger::beside(settings).name), settings.deletions()];
+    let tables = [Some(target), Some(ledger), settings.deletions()];
     let tables: Vec<String> = tables.into_iter().flatten().collect();
     format!("GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT {rights} ON {} TO {user}", tables.join(", "))
 }

@@ -189,9 +189,10 @@ impl Postgres {
     async fn take_away(&self, client: &Client, id: BatchId, rows: u64) -> Result<(), Fault> {
         let transaction = self.begin(client).await?;
         let noted = transaction.ledger.note_removed(client, id, rows).await;
-        noted.map_err(transaction.fault("writing the ledger"))?;
+        noted.map_err(transaction.fault(fault::REMOVING))?;
         let (target, batch, mark) = (self.settings.target(), types::quoted(table::BATCH), ledger::mark_text(id));
-        transaction.execute(&format!("DELETE FROM {target} WHERE {batch} = '{mark}'")).await?;
+        let removed = client.batch_execute(&format!("DELETE FROM {target} WHERE {batch} = '{mark}'")).await;
+        removed.map_err(transaction.fault(fault::REMOVING))?;
         transaction.execute("COMMIT").await
     }
 }

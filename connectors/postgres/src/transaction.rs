@@ -82,7 +82,7 @@ impl<'a> Transaction<'a> {
             }
         }
         for statement in merge.statements() {
-            self.execute(&statement).await?;
+            self.client.batch_execute(&statement).await.map_err(self.fault("merging rows"))?;
         }
         Ok(rows)
     }

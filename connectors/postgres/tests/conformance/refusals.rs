@@ -1,7 +1,7 @@
 //! What the server or its owner does not allow: which lane parks, under what code, and by what it is mended.
 
 use crate::{client, settings, shape::Shape, with};
-use outflow_api::{Fault, Reach, Verdict};
+use outflow_api::{Delivered, Fault, Reach, Verdict};
 use outflow_rig::Postgres;
 use serde_json::{Value, json};
 
@@ -32,12 +32,14 @@ async fn refused(settings: &Value) -> Fault {
 async fn mended_by(settings: &Value, code: &str, statement: &str) {
     let fault = refused(settings).await;
     assert_eq!(fault.code, code, "{fault}");
-    let at = fault.hint.find(statement).unwrap_or_else(|| panic!("no {statement} in: {fault}"));
-    let end = [" (SQLSTATE", "; or set", ", or set", "), or set"];
-    let rest = &fault.hint[at..];
-    let length = end.iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len());
-    execute(&rest[..length]).await;
+    execute(self::statement(&fault.hint, statement)).await;
     SHAPE.deliver(settings, &SHAPE.sealed(&RECORDS)).await;
+}
+
+fn statement<'a>(hint: &'a str, begin: &str) -> &'a str {
+    const END: [&str; 4] = [" (SQLSTATE", "; or set", ", or set", "), or set"];
+    let rest = &hint[hint.find(begin).unwrap_or_else(|| panic!("no {begin} in: {hint}"))..];
+    &rest[..END.iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len())]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,6 +94,7 @@ async fn who_may_not_write_is_told_the_grant() {
     execute("GRANT USAGE ON SCHEMA guarded TO \"a reader\"; GRANT SELECT ON guarded.given TO \"a reader\"").await;
     execute("GRANT SELECT, INSERT ON guarded.given, guarded.outflow_batches TO frozen").await;
     mended_by(&as_user("a reader", "given", &json!({})), "denied", "GRANT USAGE ON SCHEMA").await;
+    who_may_append_is_told_the_grant_to_remove(&as_user("a reader", "given", &json!({}))).await;
     let upsert = json!({ "mode": "upsert", "key": "number", "version": "_timestamp", "deleted": "gone" });
     let shape = Shape(&[("number", "BIGINT"), ("gone", "BOOLEAN")]);
     shape
@@ -105,6 +108,17 @@ async fn who_may_not_write_is_told_the_grant() {
     assert_eq!(fault.code, "read-only");
     execute("GRANT SELECT, INSERT ON guarded.outflow_batches TO maker").await;
     mended_by(&as_user("maker", "new", &json!({})), "denied", "GRANT USAGE, CREATE ON SCHEMA").await;
+}
+
+async fn who_may_append_is_told_the_grant_to_remove(settings: &Value) {
+    let (sink, batch) = (SHAPE.open(settings), SHAPE.sealed(&RECORDS));
+    SHAPE.deliver(settings, &batch).await;
+    let prepared = sink.prepare(batch.id, &sink.encode(&batch).expect("as before")).await.expect("nothing is sent");
+    let old = Delivered { id: batch.id, receipt: sink.receipt(&prepared) };
+    let fault = sink.remove(&old).await.expect_err("it may only append");
+    assert_eq!(fault.code, "denied", "{fault}");
+    execute(statement(&fault.hint, "GRANT DELETE ON")).await;
+    sink.remove(&old).await.expect("now it may");
 }
 
 #[tokio::test(flavor = "multi_thread")]
