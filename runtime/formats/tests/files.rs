@@ -11,7 +11,7 @@ use parquet_files::{
     arrow::arrow_reader::ParquetRecordBatchReaderBuilder,
     basic::{Compression, Encoding},
 };
-use std::{io::Read, sync::Arc};
+use std::{io::Read, slice::from_ref, sync::Arc};
 
 extern crate parquet as parquet_files;
 
@@ -178,7 +178,7 @@ fn nulls_are_left_out_of_ndjson_or_written() {
     )]);
     let field = Field::new("item", columns.data_type().clone(), true);
     let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::new(columns)]).expect("it fits");
-    let text = |nulls| ndjson::encode(&[batch.clone()], &NdjsonOptions { nulls, ..NdjsonOptions::default() });
+    let text = |nulls| ndjson::encode(from_ref(&batch), &NdjsonOptions { nulls, ..NdjsonOptions::default() });
     assert_eq!(text(false).expect("encodes"), "{\"item\":{}}\n{\"item\":{\"a\":1}}\n");
     assert_eq!(text(true).expect("encodes"), "{\"item\":{\"a\":null}}\n{\"item\":{\"a\":1}}\n");
 }
