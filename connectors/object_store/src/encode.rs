@@ -44,7 +44,7 @@ pub fn empty(key: &str, schema: &SchemaRef) -> Result<Bytes, Fault> {
         Some((_, "zst")) => NdjsonCompression::Zstd,
         _ => NdjsonCompression::None,
     };
-    ndjson::encode(&[], &NdjsonOptions { compression })
+    ndjson::encode(&[], &NdjsonOptions { compression, ..NdjsonOptions::default() })
 }
 
 fn parquet_options(file: &File) -> ParquetOptions {
@@ -66,5 +66,5 @@ fn ndjson_options(file: &File) -> NdjsonOptions {
         Compression::Zstd => NdjsonCompression::Zstd,
         Compression::Snappy | Compression::Lz4 | Compression::None => NdjsonCompression::None,
     };
-    NdjsonOptions { compression }
+    NdjsonOptions { compression, ..NdjsonOptions::default() }
 }

@@ -2,9 +2,7 @@
 
 use outflow_api::SinkDescriptor;
 
-static SINKS: &[&SinkDescriptor] = &[
-    &outflow_object_store::DESCRIPTOR, //
-];
+static SINKS: &[&SinkDescriptor] = &[&outflow_object_store::DESCRIPTOR, &outflow_postgres::DESCRIPTOR];
 
 pub fn sinks() -> &'static [&'static SinkDescriptor] {
     SINKS

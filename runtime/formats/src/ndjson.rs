@@ -26,37 +26,41 @@ pub enum NdjsonCompression {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct NdjsonOptions {
     pub compression: NdjsonCompression,
+    /// They are written as `null`, and not left out.
+    pub nulls: bool,
 }
 
 const ZSTD_LEVEL: i32 = 3;
 const GZIP_LEVEL: u32 = 6;
 
-/// One line per row. Nulls are left out. DECIMAL is a number with all its digits, TIMESTAMP is RFC 3339 in UTC
+/// One line per row. DECIMAL is a number with all its digits, TIMESTAMP is RFC 3339 in UTC
 /// (`2024-02-29T12:30:45.678901Z`), DATE is `2024-02-29`, MAP is an object; a JSON column's value stands there as the
 /// JSON that it is, without blanks and line ends between its tokens.
 pub fn encode(batches: &[RecordBatch], options: &NdjsonOptions) -> Result<Bytes, Fault> {
-    compressed(batches, options.compression).map(Bytes::from).map_err(|error| {
+    compressed(batches, *options).map(Bytes::from).map_err(|error| {
         Fault::halt("ndjson-not-written", "columns could not be written as JSON; this is a defect of Outflow")
             .because(error)
     })
 }
 
-fn compressed(batches: &[RecordBatch], compression: NdjsonCompression) -> Result<Vec<u8>, ArrowError> {
-    Ok(match compression {
-        NdjsonCompression::None => write(batches, Vec::new())?,
+fn compressed(batches: &[RecordBatch], options: NdjsonOptions) -> Result<Vec<u8>, ArrowError> {
+    Ok(match options.compression {
+        NdjsonCompression::None => write(batches, options.nulls, Vec::new())?,
         NdjsonCompression::Gzip => {
             // A header without a time: the same rows are the same bytes tomorrow.
             let gzip: GzEncoder<Vec<u8>> =
                 GzBuilder::new().mtime(0).write(Vec::new(), flate2::Compression::new(GZIP_LEVEL));
-            write(batches, gzip)?.finish()?
+            write(batches, options.nulls, gzip)?.finish()?
         }
-        NdjsonCompression::Zstd => write(batches, zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?)?.finish()?,
+        NdjsonCompression::Zstd => {
+            write(batches, options.nulls, zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?)?.finish()?
+        }
     })
 }
 
-fn write<W: Write>(batches: &[RecordBatch], to: W) -> Result<W, ArrowError> {
-    let mut writer: Writer<io::BufWriter<W>, LineDelimited> =
-        WriterBuilder::new().with_encoder_factory(Arc::new(OwnEncoders)).build(io::BufWriter::new(to));
+fn write<W: Write>(batches: &[RecordBatch], nulls: bool, to: W) -> Result<W, ArrowError> {
+    let builder = WriterBuilder::new().with_encoder_factory(Arc::new(OwnEncoders)).with_explicit_nulls(nulls);
+    let mut writer: Writer<io::BufWriter<W>, LineDelimited> = builder.build(io::BufWriter::new(to));
     batches.iter().try_for_each(|batch| writer.write(batch))?;
     writer.finish()?;
     writer.into_inner().into_inner().map_err(|error| ArrowError::from(error.into_error()))

@@ -1,6 +1,7 @@
 mod common;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StructArray};
+use arrow_schema::{DataType, Field, Schema};
 use arrow_select::concat::concat_batches;
 use bytes::Bytes;
 use common::{batch, model};
@@ -10,7 +11,7 @@ use parquet_files::{
     arrow::arrow_reader::ParquetRecordBatchReaderBuilder,
     basic::{Compression, Encoding},
 };
-use std::io::Read;
+use std::{io::Read, slice::from_ref, sync::Arc};
 
 extern crate parquet as parquet_files;
 
@@ -101,7 +102,7 @@ fn the_same_batches_are_the_same_bytes() {
             );
         }
         for compression in [NdjsonCompression::None, NdjsonCompression::Gzip, NdjsonCompression::Zstd] {
-            let options = NdjsonOptions { compression };
+            let options = NdjsonOptions { compression, ..NdjsonOptions::default() };
             assert_eq!(
                 ndjson::encode(&once, &options).expect("encodes"),
                 ndjson::encode(&again, &options).expect("encodes")
@@ -170,9 +171,23 @@ fn plain(file: &[u8], compression: NdjsonCompression) -> String {
 }
 
 #[test]
+fn nulls_are_left_out_of_ndjson_or_written() {
+    let columns = StructArray::from(vec![(
+        Arc::new(Field::new("a", DataType::Int64, true)),
+        Arc::new(Int64Array::from(vec![None, Some(1)])) as ArrayRef,
+    )]);
+    let field = Field::new("item", columns.data_type().clone(), true);
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::new(columns)]).expect("it fits");
+    let text = |nulls| ndjson::encode(from_ref(&batch), &NdjsonOptions { nulls, ..NdjsonOptions::default() });
+    assert_eq!(text(false).expect("encodes"), "{\"item\":{}}\n{\"item\":{\"a\":1}}\n");
+    assert_eq!(text(true).expect("encodes"), "{\"item\":{\"a\":null}}\n{\"item\":{\"a\":1}}\n");
+}
+
+#[test]
 fn ndjson_holds_every_value_exactly() {
     for compression in [NdjsonCompression::None, NdjsonCompression::Gzip, NdjsonCompression::Zstd] {
-        let file = ndjson::encode(&[events(5)], &NdjsonOptions { compression }).expect("encodes");
+        let file =
+            ndjson::encode(&[events(5)], &NdjsonOptions { compression, ..NdjsonOptions::default() }).expect("encodes");
         let text = plain(&file, compression);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 5);

@@ -13,6 +13,7 @@ mod load;
 mod merchants;
 mod meter;
 mod outflow;
+mod page_views;
 mod probe;
 mod producer;
 mod rounds;

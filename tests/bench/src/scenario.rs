@@ -5,6 +5,7 @@ mod catch_up;
 mod crowd;
 mod freshness;
 mod idle;
+mod postgres;
 mod restart;
 mod start;
 
@@ -28,6 +29,8 @@ pub enum Scenario {
     Idle,
     /// How soon a worker answers over HTTP, with fifty thousand merchants and a thousand dead destinations
     Answers,
+    /// Rows a second into a PostgreSQL table, beside a bare COPY
+    Postgres,
 }
 
 /// How much of everything; 0 where a scenario has no use for it.
@@ -62,6 +65,7 @@ impl Scenario {
             Scenario::Restart => restart::size(quick),
             Scenario::Idle => idle::size(quick),
             Scenario::Answers => answers::size(quick),
+            Scenario::Postgres => postgres::size(quick),
         }
     }
 
@@ -76,6 +80,7 @@ impl Scenario {
             Scenario::Restart => restart::run(size),
             Scenario::Idle => idle::run(size),
             Scenario::Answers => answers::run(size),
+            Scenario::Postgres => postgres::run(size),
         }
     }
 }

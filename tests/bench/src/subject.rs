@@ -9,7 +9,7 @@ pub enum Subject {
     Scenario(Scenario),
 }
 
-const ALL: [Subject; 12] = [
+const ALL: [Subject; 13] = [
     Subject::System(System::Outflow),
     Subject::System(System::Merchants),
     Subject::System(System::Duckdb),
@@ -22,6 +22,7 @@ const ALL: [Subject; 12] = [
     Subject::Scenario(Scenario::Restart),
     Subject::Scenario(Scenario::Idle),
     Subject::Scenario(Scenario::Answers),
+    Subject::Scenario(Scenario::Postgres),
 ];
 
 impl ValueEnum for Subject {

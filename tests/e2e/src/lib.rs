@@ -13,6 +13,7 @@ mod producer;
 mod site;
 mod topic;
 mod turn;
+mod warehouse;
 mod watcher;
 
 pub use census::{Census, Due, dues};
@@ -25,4 +26,5 @@ pub use producer::{Producer, event};
 pub use site::Site;
 pub use topic::{Record, committed_offsets, each_record, ends, produce, produce_aged, produce_with, records};
 pub use turn::alone;
+pub use warehouse::Warehouse;
 pub use watcher::{Seen, Watcher};

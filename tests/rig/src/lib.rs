@@ -3,21 +3,25 @@
 //! [`cache_folder`], once per machine.
 
 mod azurite;
+mod certificate;
 mod connect;
 mod gcs;
 mod go;
 pub mod http;
 mod kafka;
 mod maven;
+mod postgres;
 pub mod process;
 pub mod python;
 mod s3;
 
 pub use azurite::Azurite;
+pub use certificate::Certificate;
 pub use connect::{Connect, create_iceberg_table};
 pub use gcs::Gcs;
 pub use kafka::Kafka;
 pub use maven::{java, maven_jars};
+pub use postgres::Postgres;
 pub use process::{Process, cache_folder, free_port, wait_until};
 pub use python::python;
 pub use s3::S3;

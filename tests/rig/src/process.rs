@@ -59,8 +59,7 @@ impl Process {
     }
 
     pub fn is_alive(&self) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+        is_alive(self.pid)
     }
 
     /// `KILL`, `TERM`, `STOP`, `CONT`.
@@ -74,6 +73,22 @@ impl Process {
     pub fn kill(&self) {
         self.signal("KILL");
         wait_until(&format!("{} to die", self.name), Duration::from_secs(20), || !self.is_alive());
+    }
+
+    /// `kill -9` of it, and of what it has started.
+    pub fn kill_with_children(&self) {
+        let children = self.children();
+        self.kill();
+        for pid in children {
+            let _ = Command::new("kill").arg("-KILL").arg(pid.to_string()).stderr(Stdio::null()).status();
+            wait_until(&format!("a child of {} to die", self.name), Duration::from_secs(20), || !is_alive(pid));
+        }
+    }
+
+    fn children(&self) -> Vec<u32> {
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.filter(|pid| parent_of(*pid) == Some(self.pid)).collect()
     }
 
     /// Waits until `ready` holds; fails with the end of the log if the process dies first.
@@ -102,6 +117,16 @@ impl Process {
             .filter_map(|file| fs::read_link(file.path()).ok())
             .any(|target| inodes.iter().any(|inode| target.as_os_str() == inode.as_str()))
     }
+}
+
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.split_whitespace().nth(1)?.parse().ok()
 }
 
 impl Drop for Process {

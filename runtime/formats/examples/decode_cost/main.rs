@@ -55,8 +55,10 @@ fn main() {
         let (nanos, file) = best(|| parquet::encode(&small, &ParquetOptions::default()).expect("encodes"));
         println!("  {:<28} {:>7.0} µs {:>6} B", "parquet, a file of 100 rows", nanos / 1000.0, file.len());
         for compression in [NdjsonCompression::None, NdjsonCompression::Gzip, NdjsonCompression::Zstd] {
-            let (nanos, file) =
-                best(|| ndjson::encode(&decoded.batches, &NdjsonOptions { compression }).expect("encodes"));
+            let (nanos, file) = best(|| {
+                ndjson::encode(&decoded.batches, &NdjsonOptions { compression, ..NdjsonOptions::default() })
+                    .expect("encodes")
+            });
             per_event(&format!("ndjson {compression:?}"), nanos, file.len());
         }
     }

@@ -5,12 +5,14 @@ mod cut;
 mod faulty;
 mod laws;
 mod rows;
+mod wire;
 
 pub use chaos::{Chaos, chaos};
 pub use cut::cut_off;
 pub use faulty::{FaultyServer, Translation};
 pub use laws::{all, laws};
 pub use rows::{Batch, Random, Size, context, is_gone, schema, settled};
+pub use wire::FaultyWire;
 
 use async_trait::async_trait;
 use outflow_api::Sink;

@@ -14,6 +14,7 @@ mod fleet;
 mod merchants;
 mod passes;
 mod poison;
+mod postgres;
 mod resend;
 mod routing;
 mod shops;
