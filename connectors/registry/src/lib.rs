@@ -4,6 +4,7 @@ use outflow_api::SinkDescriptor;
 
 static SINKS: &[&SinkDescriptor] = &[
     &outflow_object_store::DESCRIPTOR, //
+    &outflow_bigquery::DESCRIPTOR,
 ];
 
 pub fn sinks() -> &'static [&'static SinkDescriptor] {

@@ -18,6 +18,11 @@ pub struct Connector {
 impl Connector {
     /// Reads the events of [`crate::event`]; its files are small and many.
     pub fn new(name: &str, topic: &str, lake: &Lake) -> Connector {
+        Connector::into(name, topic, lake.sink())
+    }
+
+    /// `sink` is YAML in flow style, without braces.
+    pub fn into(name: &str, topic: &str, sink: String) -> Connector {
         let columns = [
             "{ name: number, type: BIGINT, required: true }",
             "{ name: event_id, type: VARCHAR }",
@@ -29,7 +34,7 @@ impl Connector {
             columns: columns.map(str::to_owned).into(),
             flush: "{ rows: 2000, bytes: 4MiB, age: 1s }".to_owned(),
             dead_letters: None,
-            sink: Some(lake.sink()),
+            sink: Some(sink),
             more: Vec::new(),
         }
     }
@@ -46,7 +51,7 @@ impl Connector {
         let columns: String = columns.iter().map(|column| format!("    - {column}\n")).collect();
         let dead_letters =
             dead_letters.as_ref().map(|topic| format!("dead_letters: {{ topic: {topic} }}\n")).unwrap_or_default();
-        let sink = sink.as_ref().map(|sink| format!("sink: {{ type: object_store, {sink} }}\n")).unwrap_or_default();
+        let sink = sink.as_ref().map(|sink| format!("sink: {{ {sink} }}\n")).unwrap_or_default();
         let more: String = more.iter().map(|line| format!("{line}\n")).collect();
         format!(
             "connector: {name}\ntopics: [ {topic} ]\nformat: json\nmodel:\n  columns:\n{columns}  unknown: keep\n\

@@ -56,9 +56,9 @@ impl Lake {
     /// Settings of the sink, in YAML's flow style.
     pub fn sink(&self) -> String {
         match self {
-            Lake::Folder(path) => format!("url: \"{}\"", path.display()),
+            Lake::Folder(path) => format!("type: object_store, url: \"{}\"", path.display()),
             Lake::Bucket { endpoint, path } => format!(
-                "url: \"s3://{path}\", endpoint: \"{endpoint}\", allow_http: true, region: {}, \
+                "type: object_store, url: \"s3://{path}\", endpoint: \"{endpoint}\", allow_http: true, region: {}, \
                  access_key_id: \"${{env:E2E_ACCESS_KEY_ID}}\", secret_access_key: \"${{env:E2E_SECRET_ACCESS_KEY}}\"",
                 S3::REGION
             ),

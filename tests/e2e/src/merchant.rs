@@ -20,10 +20,14 @@ impl Merchant {
     }
 
     /// `more` is YAML in flow style: `start: earliest, schedule: 1m`.
-    pub fn delivered(mut self, connector: &str, lake: &Lake, more: &str) -> Merchant {
+    pub fn delivered(self, connector: &str, lake: &Lake, more: &str) -> Merchant {
+        self.delivered_into(connector, &lake.sink(), more)
+    }
+
+    /// `sink`, too, without braces.
+    pub fn delivered_into(mut self, connector: &str, sink: &str, more: &str) -> Merchant {
         let more = if more.is_empty() { String::new() } else { format!(", {more}") };
-        let sink = lake.sink();
-        self.deliver.push(format!("{{ connector: {connector}, sink: {{ type: object_store, {sink} }}{more} }}"));
+        self.deliver.push(format!("{{ connector: {connector}, sink: {{ {sink} }}{more} }}"));
         self
     }
 

@@ -3,6 +3,7 @@
 //! [`cache_folder`], once per machine.
 
 mod azurite;
+mod bigquery;
 mod connect;
 mod gcs;
 mod go;
@@ -14,6 +15,7 @@ pub mod python;
 mod s3;
 
 pub use azurite::Azurite;
+pub use bigquery::BigQuery;
 pub use connect::{Connect, create_iceberg_table};
 pub use gcs::Gcs;
 pub use kafka::Kafka;
