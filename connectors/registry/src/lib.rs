@@ -2,7 +2,11 @@
 
 use outflow_api::SinkDescriptor;
 
-static SINKS: &[&SinkDescriptor] = &[&outflow_object_store::DESCRIPTOR, &outflow_postgres::DESCRIPTOR];
+static SINKS: &[&SinkDescriptor] = &[
+    &outflow_object_store::DESCRIPTOR, //
+    &outflow_postgres::DESCRIPTOR,
+    &outflow_bigquery::DESCRIPTOR,
+];
 
 pub fn sinks() -> &'static [&'static SinkDescriptor] {
     SINKS

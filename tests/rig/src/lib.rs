@@ -3,6 +3,7 @@
 //! [`cache_folder`], once per machine.
 
 mod azurite;
+mod bigquery;
 mod certificate;
 mod connect;
 mod gcs;
@@ -16,6 +17,7 @@ pub mod python;
 mod s3;
 
 pub use azurite::Azurite;
+pub use bigquery::BigQuery;
 pub use certificate::Certificate;
 pub use connect::{Connect, create_iceberg_table};
 pub use gcs::Gcs;

@@ -20,16 +20,24 @@ pub fn python(script: &str, args: &[&str]) -> String {
     answer
 }
 
-/// Python of an environment with [`PACKAGES`], made once per machine; processes that ask at the same time wait for the
-/// first one.
+/// Python of an environment with [`PACKAGES`].
 ///
 /// # Panics
 /// If Python is missing or the packages cannot be fetched.
 pub fn interpreter() -> PathBuf {
-    let (cache, wanted) = (cache_folder(), PACKAGES.join("\n"));
-    let lock = File::create(cache.join("python.lock")).expect("the cache folder can be written");
+    environment("python", &PACKAGES)
+}
+
+/// Python of an environment with these packages, made once per machine; processes that ask at the same time wait for
+/// the first one.
+///
+/// # Panics
+/// If Python is missing or the packages cannot be fetched.
+pub(crate) fn environment(name: &str, packages: &[&str]) -> PathBuf {
+    let (cache, wanted) = (cache_folder(), packages.join("\n"));
+    let lock = File::create(cache.join(format!("{name}.lock"))).expect("the cache folder can be written");
     lock.lock().expect("a lock file can be locked");
-    let folder = cache.join("python");
+    let folder = cache.join(name);
     let made = folder.join("packages");
     let interpreter = folder.join("bin/python");
     if fs::read_to_string(&made).is_ok_and(|found| found == wanted) && runs(&interpreter) {
@@ -39,7 +47,7 @@ pub fn interpreter() -> PathBuf {
     let hint = "Python 3.10 or newer with venv is needed: it comes with the system package `python3-venv`";
     succeed(Command::new("python3").args(["-m", "venv"]).arg(&folder), hint);
     let install = ["-m", "pip", "install", "--quiet", "--only-binary", ":all:"];
-    succeed(Command::new(&interpreter).args(install).args(PACKAGES), "the packages come from PyPI");
+    succeed(Command::new(&interpreter).args(install).args(packages), "the packages come from PyPI");
     fs::write(made, wanted).expect("the cache folder can be written");
     interpreter
 }

@@ -46,4 +46,10 @@ pub trait Destination: Send + Sync {
     fn can_abort(&self) -> bool {
         true
     }
+
+    /// False where each preparation stages the batch anew, under a name that the provider makes: two of them would both
+    /// be revealed, and what keeps them apart is that the engine journals one token of a batch.
+    fn knows_batches(&self) -> bool {
+        true
+    }
 }

@@ -1,0 +1,183 @@
+//! What the services answer → what the engine does about it.
+
+use bigquery_storage::google::{
+    cloud::bigquery::storage::v1::{StorageError, storage_error::StorageErrorCode},
+    rpc,
+};
+use outflow_api::{Blame, Fault, Reach};
+use prost::Message;
+use serde_json::Value;
+use std::error::Error;
+use tonic::{Code, Status};
+
+/// What we were doing: says which grant is missing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Act {
+    CreateStream,
+    Append,
+    Finalize,
+    Commit,
+    LookAtStream,
+    LookAtTable,
+    MakeTable,
+    ChangeTable,
+}
+
+impl Act {
+    fn shown(self) -> &'static str {
+        match self {
+            Act::CreateStream => "creating a write stream",
+            Act::Append => "appending rows",
+            Act::Finalize => "finalizing a write stream",
+            Act::Commit => "committing a write stream",
+            Act::LookAtStream => "looking at a write stream",
+            Act::LookAtTable => "looking at the table",
+            Act::MakeTable => "making the table",
+            Act::ChangeTable => "adding columns",
+        }
+    }
+
+    fn grant(self) -> &'static str {
+        match self {
+            Act::CreateStream | Act::Append | Act::Finalize | Act::Commit => "bigquery.tables.updateData",
+            Act::LookAtStream => "bigquery.tables.get, bigquery.tables.updateData",
+            Act::LookAtTable => "bigquery.tables.get and bigquery.datasets.get",
+            Act::MakeTable => "bigquery.tables.create",
+            Act::ChangeTable => "bigquery.tables.get and bigquery.tables.update",
+        }
+    }
+}
+
+const ERROR_TYPE: &str = "google.cloud.bigquery.storage.v1.StorageError";
+const TOLD_CHARS_MAX: usize = 300;
+
+/// The service's own words for what is wrong with a table or a stream.
+pub fn storage_code(details: &[prost_types::Any]) -> Option<StorageErrorCode> {
+    let error = details.iter().find(|detail| detail.type_url.ends_with(ERROR_TYPE))?;
+    StorageErrorCode::try_from(StorageError::decode(error.value.as_slice()).ok()?.code).ok()
+}
+
+pub fn storage_code_of(status: &Status) -> Option<StorageErrorCode> {
+    storage_code(&rpc::Status::decode(status.details()).ok()?.details)
+}
+
+/// Of an answer that comes within a stream of answers.
+pub fn of_answer(table: &str, act: Act, answer: &rpc::Status) -> Fault {
+    of(table, act, Code::from_i32(answer.code), storage_code(&answer.details), &answer.message)
+}
+
+pub fn of_status(table: &str, act: Act, status: &Status) -> Fault {
+    // No answer of the service, but what our side made of a connection that failed.
+    if let Some(cause) = status.source() {
+        let hint = format!("{} of {table}: no answer, or the connection broke{}", act.shown(), told(&innermost(cause)));
+        return Fault::retry("unreachable", hint).reaching(Reach::Host);
+    }
+    of(table, act, status.code(), storage_code_of(status), status.message())
+}
+
+fn of(table: &str, act: Act, code: Code, storage: Option<StorageErrorCode>, message: &str) -> Fault {
+    let doing = format!("{} of {table}", act.shown());
+    let told = told(message);
+    let park = |blame, code, hint: &str| Fault::park(blame, code, format!("{doing}: {hint}{told}"));
+    let retry = |code, hint: &str| Fault::retry(code, format!("{doing}: {hint}{told}"));
+    match storage {
+        Some(StorageErrorCode::TableNotFound) => return missing(&doing, &told),
+        Some(StorageErrorCode::SchemaMismatchExtraFields) => {
+            return retry("schema-spreads", "the service does not know the newest columns yet");
+        }
+        Some(
+            StorageErrorCode::CmekNotProvided
+            | StorageErrorCode::InvalidCmekProvided
+            | StorageErrorCode::CmekEncryptionError
+            | StorageErrorCode::KmsPermissionDenied,
+        ) => {
+            return park(Blame::Merchant, "key-refused", "the dataset's encryption key cannot be used: see its grants");
+        }
+        _ => {}
+    }
+    match code {
+        Code::Unauthenticated => {
+            park(Blame::Merchant, "bad-credentials", "the credentials are not accepted: renew them")
+                .reaching(Reach::Credential)
+        }
+        Code::PermissionDenied => {
+            park(Blame::Merchant, "access-denied", &format!("the credentials lack {}; grant it", act.grant()))
+        }
+        Code::NotFound => missing(&doing, &told),
+        Code::ResourceExhausted => {
+            retry("quota-exceeded", "a quota of the project is used up for now").reaching(Reach::Credential)
+        }
+        Code::Unavailable => retry("unavailable", "the service is not available").reaching(Reach::Host),
+        // Of one table among all that are there.
+        Code::Internal | Code::Unknown | Code::Aborted | Code::Cancelled | Code::DeadlineExceeded => {
+            retry("service-failed", "the service failed, or did not finish")
+        }
+        // Of a stream that nobody else has: a new one is made by the next call.
+        Code::AlreadyExists | Code::OutOfRange | Code::FailedPrecondition => {
+            retry("stream-unusable", "the stream is not as it was left")
+        }
+        Code::Ok | Code::InvalidArgument | Code::DataLoss | Code::Unimplemented => {
+            park(Blame::Us, "refused", "the service refuses the request")
+        }
+    }
+}
+
+fn missing(doing: &str, told: &str) -> Fault {
+    let hint = format!("{doing}: there is no such table: make it, or mend project, dataset and table{told}");
+    Fault::park(Blame::Merchant, "table-missing", hint)
+}
+
+/// An answer of the tables' interface.
+pub fn of_http(table: &str, act: Act, status: u16, body: &Value) -> Fault {
+    let error = &body["error"];
+    let reason = error["errors"][0]["reason"].as_str().unwrap_or_default();
+    let told = told(error["message"].as_str().unwrap_or_default());
+    let doing = format!("{} of {table}", act.shown());
+    let park = |blame, code, hint: &str| Fault::park(blame, code, format!("{doing}: {hint}{told}"));
+    let retry = |code, hint: &str| Fault::retry(code, format!("{doing}: {hint}{told}"));
+    match (status, reason) {
+        (429, _) | (403, "rateLimitExceeded" | "quotaExceeded" | "userRateLimitExceeded") => {
+            retry("quota-exceeded", "a quota of the project is used up for now").reaching(Reach::Credential)
+        }
+        (401, _) => park(Blame::Merchant, "bad-credentials", "the credentials are not accepted: renew them")
+            .reaching(Reach::Credential),
+        (403, _) => park(Blame::Merchant, "access-denied", &format!("the credentials lack {}; grant it", act.grant())),
+        (404, _) if act == Act::MakeTable => {
+            let hint = "there is no such dataset: make it, or mend project and dataset";
+            park(Blame::Merchant, "dataset-missing", hint)
+        }
+        (404, _) => missing(&doing, &told),
+        (409 | 412, _) => retry("table-changes", "somebody else changes the table"),
+        (503, _) => retry("unavailable", "the service is not available").reaching(Reach::Host),
+        (408, _) | (500.., _) => retry("service-failed", "the service failed, or did not finish"),
+        _ => park(Blame::Us, "refused", "the service refuses the request"),
+    }
+}
+
+pub fn of_request(table: &str, act: Act, error: &reqwest::Error) -> Fault {
+    let cause = error.source().map(innermost).unwrap_or_default();
+    let hint = format!("{} of {table}: no answer, or the connection broke{}", act.shown(), told(&cause));
+    Fault::retry("unreachable", hint).reaching(Reach::Host)
+}
+
+pub fn of_credentials(why: &str, is_transient: bool) -> Fault {
+    if is_transient {
+        let hint = format!("no token can be had for the credentials now{}", told(why));
+        return Fault::retry("no-token", hint).reaching(Reach::Credential);
+    }
+    let hint = format!("the credentials cannot be used: renew them, or give others{}", told(why));
+    Fault::park(Blame::Merchant, "bad-credentials", hint).reaching(Reach::Credential)
+}
+
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    innermost.to_string()
+}
+
+fn told(message: &str) -> String {
+    let shown: String = message.chars().filter(|c| !c.is_control()).take(TOLD_CHARS_MAX).collect();
+    if shown.is_empty() { shown } else { format!(" ({shown})") }
+}
