@@ -181,3 +181,72 @@ fn told(message: &str) -> String {
     let shown: String = message.chars().filter(|c| !c.is_control()).take(TOLD_CHARS_MAX).collect();
     if shown.is_empty() { shown } else { format!(" ({shown})") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use outflow_api::Verdict;
+    use serde_json::json;
+
+    fn shown(fault: &Fault) -> (&'static str, bool, Reach) {
+        (fault.code, matches!(fault.verdict, Verdict::Retry { .. }), fault.reach)
+    }
+
+    fn of_code(code: Code) -> (&'static str, bool, Reach) {
+        shown(&of_status("t", Act::Append, &Status::new(code, "said")))
+    }
+
+    fn of_storage(storage: StorageErrorCode) -> (&'static str, bool, Reach) {
+        let error = StorageError { code: storage.into(), ..StorageError::default() };
+        let detail = prost_types::Any { type_url: format!("x/{ERROR_TYPE}"), value: error.encode_to_vec() };
+        let status = rpc::Status { code: 3, message: "said".to_owned(), details: vec![detail] };
+        let same = Status::with_details(Code::InvalidArgument, "said", status.encode_to_vec().into());
+        let (one, other) = (of_answer("t", Act::Append, &status), of_status("t", Act::Append, &same));
+        assert_eq!(shown(&one), shown(&other), "the same is said in two ways");
+        shown(&one)
+    }
+
+    #[test]
+    fn each_answer_of_the_write_service_has_its_code_and_reach() {
+        assert_eq!(of_code(Code::Unavailable), ("unavailable", true, Reach::Host));
+        assert_eq!(of_code(Code::Internal), ("service-failed", true, Reach::Lane));
+        assert_eq!(of_code(Code::DeadlineExceeded), ("service-failed", true, Reach::Lane));
+        assert_eq!(of_code(Code::ResourceExhausted), ("quota-exceeded", true, Reach::Credential));
+        assert_eq!(of_code(Code::OutOfRange), ("stream-unusable", true, Reach::Lane));
+        assert_eq!(of_code(Code::Unauthenticated), ("bad-credentials", false, Reach::Credential));
+        assert_eq!(of_code(Code::PermissionDenied), ("access-denied", false, Reach::Lane));
+        assert_eq!(of_code(Code::NotFound), ("table-missing", false, Reach::Lane));
+        assert_eq!(of_code(Code::InvalidArgument), ("refused", false, Reach::Lane));
+        assert_eq!(of_storage(StorageErrorCode::TableNotFound), ("table-missing", false, Reach::Lane));
+        let spreads = of_storage(StorageErrorCode::SchemaMismatchExtraFields);
+        assert_eq!(spreads, ("schema-spreads", true, Reach::Lane));
+        assert_eq!(of_storage(StorageErrorCode::KmsPermissionDenied), ("key-refused", false, Reach::Lane));
+    }
+
+    #[test]
+    fn each_answer_of_the_tables_service_has_its_code_and_reach() {
+        let of = |act, status, reason: &str| {
+            let body = json!({ "error": { "message": "said", "errors": [{ "reason": reason }] } });
+            shown(&of_http("t", act, status, &body))
+        };
+        let look = |status, reason| of(Act::LookAtTable, status, reason);
+        assert_eq!(look(401, "authError"), ("bad-credentials", false, Reach::Credential));
+        assert_eq!(look(403, "accessDenied"), ("access-denied", false, Reach::Lane));
+        assert_eq!(look(403, "rateLimitExceeded"), ("quota-exceeded", true, Reach::Credential));
+        assert_eq!(look(429, ""), ("quota-exceeded", true, Reach::Credential));
+        assert_eq!(look(404, "notFound"), ("table-missing", false, Reach::Lane));
+        assert_eq!(of(Act::MakeTable, 404, "notFound"), ("dataset-missing", false, Reach::Lane));
+        assert_eq!(of(Act::ChangeTable, 412, "conditionNotMet"), ("table-changes", true, Reach::Lane));
+        assert_eq!(look(500, "internalError"), ("service-failed", true, Reach::Lane));
+        assert_eq!(look(503, "backendError"), ("unavailable", true, Reach::Host));
+        assert_eq!(look(400, "invalid"), ("refused", false, Reach::Lane));
+    }
+
+    #[test]
+    fn a_refusal_names_the_grant_and_what_was_said_is_cut() {
+        let status = Status::permission_denied("x".repeat(5_000));
+        let fault = of_status("shop.lake.orders", Act::Commit, &status);
+        assert!(fault.hint.contains("bigquery.tables.updateData") && fault.hint.contains("shop.lake.orders"));
+        assert!(fault.hint.len() < 600, "{fault}");
+    }
+}

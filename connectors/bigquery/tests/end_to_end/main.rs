@@ -43,7 +43,7 @@ fn offsets(server: &Server) -> Vec<(i64, i64)> {
 /// Right behind a creation of a stream, or right behind a reveal, or whenever.
 fn aim(server: &Server, random: &mut Random) {
     let streams = || server.warehouse.state().streams_made;
-    let revealed = || server.warehouse.visible(TABLE).len();
+    let revealed = || server.warehouse.rows(TABLE).len();
     let (before, shown) = (streams(), revealed());
     match random.below(3) {
         0 => wait_until("a stream to be made", DELIVERED, || streams() > before),
