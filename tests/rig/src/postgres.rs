@@ -32,7 +32,7 @@ impl Postgres {
     /// # Panics
     /// If the server cannot be had or started.
     pub fn start(folder: &Path) -> Postgres {
-        let programs = programs();
+        let programs = programs(folder);
         let (data, password) = (folder.join("postgres"), folder.join("postgres-password"));
         let certificate = Certificate::make(folder, "postgres");
         fs::create_dir_all(&data).expect("the folder can be written");
@@ -153,12 +153,19 @@ fn as_nobody(program: &Path) -> (String, Vec<String>) {
 }
 
 /// Of the system, or fetched.
-fn programs() -> PathBuf {
+fn programs(folder: &Path) -> PathBuf {
     let is_there = |folder: &PathBuf| folder.join("initdb").is_file() && folder.join("postgres").is_file();
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut known: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).filter(is_there).collect();
     known.sort();
-    known.pop().unwrap_or_else(fetched)
+    known.pop().unwrap_or_else(|| if is_root() { copied(&fetched(), folder) } else { fetched() })
+}
+
+/// Nobody may not enter root's own folders, where what was fetched is kept.
+fn copied(programs: &Path, to: &Path) -> PathBuf {
+    let copied = Command::new("cp").arg("-a").arg(programs.parent().expect("bin is in a folder")).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()), "the binaries of PostgreSQL cannot be copied");
+    to.join("server/bin")
 }
 
 fn fetched() -> PathBuf {
