@@ -1,4 +1,4 @@
-use outflow_api::{Blame, Fault, Identity, Setting};
+use outflow_api::{Blame, Fault, Identity, Setting, without_values};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -220,15 +220,6 @@ fn check_key(key: &str) -> Result<(), Fault> {
         return Ok(());
     }
     Err(wrong("credentials must be a service account's JSON key: type service_account, client_email, private_key"))
-}
-
-/// `invalid type: string "hunter2", expected …` must not print what was given: it may be a secret in a wrong place.
-fn without_values(message: &str) -> String {
-    let mut out = String::new();
-    for (index, part) in message.split('"').enumerate() {
-        out.push_str(if index % 2 == 0 { part } else { "…" });
-    }
-    out
 }
 
 #[cfg(test)]

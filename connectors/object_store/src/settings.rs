@@ -1,5 +1,5 @@
 use crate::place::Place;
-use outflow_api::{Blame, Fault, Setting};
+use outflow_api::{Blame, Fault, Setting, without_values};
 use serde::Deserialize;
 use serde_json::Value;
 use std::ops::RangeInclusive;
@@ -213,15 +213,6 @@ impl File {
         }
         Err(wrong(format!("file.level must be from {} to {}, not {level}", LEVELS.start(), LEVELS.end())))
     }
-}
-
-/// `invalid type: string "hunter2", expected …` must not print what was given: it may be a secret in a wrong place.
-fn without_values(message: &str) -> String {
-    let mut out = String::new();
-    for (index, part) in message.split('"').enumerate() {
-        out.push_str(if index % 2 == 0 { part } else { "…" });
-    }
-    out
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use crate::{types::quoted, upsert};
-use outflow_api::{Blame, Fault, Identity, Setting};
+use outflow_api::{Blame, Fault, Identity, Setting, without_values};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -173,15 +173,6 @@ impl Settings {
     pub fn target(&self) -> String {
         format!("{}.{}", quoted(&self.schema), quoted(&self.table))
     }
-}
-
-/// `invalid type: string "hunter2", expected …` must not print what was given: it may be a secret in a wrong place.
-fn without_values(message: &str) -> String {
-    let mut out = String::new();
-    for (index, part) in message.split('"').enumerate() {
-        out.push_str(if index % 2 == 0 { part } else { "…" });
-    }
-    out
 }
 
 #[cfg(test)]

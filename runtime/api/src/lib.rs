@@ -43,6 +43,7 @@ pub use retention::Retention;
 pub use sink::{
     CommitOutcome, CommitPermit, Encoded, Guarantee, Identity, OpenSink, Origin, Piece, Prepared, RECEIPT_BYTES_MAX,
     SealedBatch, Setting, SettingKind, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope, TOKEN_BYTES_MAX,
+    without_values,
 };
 pub use source::{Source, SourceEvent};
 pub use sqltype::{SqlType, SqlTypeError, StructField};

@@ -231,6 +231,16 @@ impl Setting {
     }
 }
 
+/// Of settings that cannot be read: `invalid type: string "hunter2", expected …` must not print what was given, for it
+/// may be a secret in a wrong place.
+pub fn without_values(message: &str) -> String {
+    let mut out = String::new();
+    for (index, part) in message.split('"').enumerate() {
+        out.push_str(if index % 2 == 0 { part } else { "…" });
+    }
+    out
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Guarantee {
     ExactlyOnce,
