@@ -1,4 +1,4 @@
-use outflow_api::{BatchId, Blame, Fault, Identity, Prepared};
+use outflow_api::{BatchId, Blame, Fault, Identity, Prepared, versioned};
 use serde::{Deserialize, Serialize};
 
 const VERSION: u8 = 1;
@@ -17,20 +17,13 @@ pub struct Token {
 
 impl Token {
     pub fn write(&self, id: BatchId) -> Prepared {
-        let mut bytes = vec![VERSION];
-        serde_json::to_writer(&mut bytes, self).expect("a Vec takes all, and every key is text");
-        Prepared { id, token: bytes.into() }
+        Prepared { id, token: versioned::write(VERSION, self).into() }
     }
 
     /// Only ever of this destination: a token of another one says nothing about what is here.
     pub fn read(prepared: &Prepared, here: &Identity) -> Result<Token, Fault> {
         let id = prepared.id;
-        let read = match prepared.token.split_first() {
-            Some((&VERSION, body)) => serde_json::from_slice(body).map_err(|error| error.to_string()),
-            Some((version, _)) => Err(format!("it is of version {version}, this build knows {VERSION}")),
-            None => Err("it is empty".to_owned()),
-        };
-        let token: Token = read.map_err(|why| {
+        let token: Token = versioned::read(VERSION, &prepared.token).map_err(|why| {
             let hint = format!("the journaled token of batch {id} cannot be read: {why}");
             Fault::park(Blame::Us, "token-unreadable", hint)
         })?;

@@ -17,7 +17,6 @@ mod settings;
 mod split;
 mod template;
 mod token;
-mod versioned;
 
 use crate::{
     bucket::Bucket,

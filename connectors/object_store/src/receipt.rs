@@ -1,6 +1,6 @@
-use crate::{token::Token, versioned};
+use crate::token::{Token, VERSION};
 use bytes::Bytes;
-use outflow_api::{BatchId, Blame, Delivered, Fault, Identity};
+use outflow_api::{BatchId, Blame, Delivered, Fault, Identity, versioned};
 use serde::{Deserialize, Serialize};
 
 /// What the ledger keeps of a batch: the keys of its objects, and what tells that they are its own.
@@ -28,7 +28,7 @@ impl Receipt {
     }
 
     pub fn write(&self) -> Bytes {
-        versioned::write(self).into()
+        versioned::write(VERSION, self).into()
     }
 
     /// Only ever of this destination.
@@ -37,7 +37,7 @@ impl Receipt {
             let hint = format!("what the ledger keeps of batch {} cannot be read: {why}", old.id);
             Fault::park(Blame::Us, "receipt-unreadable", hint)
         };
-        let receipt: Receipt = versioned::read(&old.receipt).map_err(unreadable)?;
+        let receipt: Receipt = versioned::read(VERSION, &old.receipt).map_err(unreadable)?;
         if receipt.identity != here.0 {
             let hint = format!(
                 "batch {} was delivered to {} and cannot be removed at {}: give the lane its old url back, or call \

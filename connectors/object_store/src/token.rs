@@ -1,6 +1,8 @@
-use crate::versioned;
-use outflow_api::{Blame, Fault, Identity, Prepared, TOKEN_BYTES_MAX};
+use outflow_api::{Blame, Fault, Identity, Prepared, TOKEN_BYTES_MAX, versioned};
 use serde::{Deserialize, Serialize};
+
+/// Of tokens and receipts.
+pub const VERSION: u8 = 1;
 
 /// What the journal keeps of a prepared batch. Its fields' names are short because thousands of pieces must fit.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
@@ -40,7 +42,7 @@ const PLACEHOLDER: &str = "{}";
 
 impl Token {
     pub fn write(&self, id: outflow_api::BatchId) -> Result<Prepared, Fault> {
-        let token = versioned::write(self);
+        let token = versioned::write(VERSION, self);
         if token.len() > TOKEN_BYTES_MAX {
             let pieces = self.pieces.len();
             return Err(Fault::park(
@@ -61,7 +63,7 @@ impl Token {
             let hint = format!("the journaled token of batch {} cannot be read: {why}", prepared.id);
             Fault::park(Blame::Us, "token-unreadable", hint)
         };
-        let token: Token = versioned::read(&prepared.token).map_err(unreadable)?;
+        let token: Token = versioned::read(VERSION, &prepared.token).map_err(unreadable)?;
         if token.identity != here.0 {
             return Err(Fault::park(
                 Blame::Us,

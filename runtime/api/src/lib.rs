@@ -23,6 +23,7 @@ mod retention;
 mod sink;
 mod source;
 mod sqltype;
+pub mod versioned;
 
 pub use batch::{BatchId, Generation, Incarnation, LaneId, Revision, Shard};
 pub use cluster::{Cluster, Finding, Member, Membership, MembershipEvent, RevokeDone, TopicInfo};
