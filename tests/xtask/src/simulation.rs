@@ -77,6 +77,8 @@ fn find(name: &str, seeds: Option<u64>, seed: Option<u64>) -> Result<String, Str
     mutant.apply(&sources)?;
     // A folder of their own: cargo would take the last accident's program for the honest one.
     let target = folder.join("target");
+    let warmed = scratch::warm(&root().join("target/debug"), &target);
+    warmed.map_err(|error| format!("what is built already cannot be copied: {error}"))?;
     let built = run_command("build", build(&sources).arg("--target-dir").arg(&target));
     if !built.success {
         return Err("does not compile".to_owned());
