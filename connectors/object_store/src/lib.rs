@@ -33,7 +33,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use outflow_api::{
     BatchId, Blame, CommitOutcome, CommitPermit, Delivered, Encoded, Fault, Finding, Guarantee, Identity, Piece,
-    Prepared, Remote, SealedBatch, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope,
+    PrepareOutcome, Prepared, Remote, SealedBatch, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope,
 };
 use serde_json::Value;
 use std::{hash::Hasher, sync::Arc};
@@ -44,6 +44,7 @@ pub static DESCRIPTOR: SinkDescriptor = SinkDescriptor {
     kind: "object_store",
     guarantee: Guarantee::ExactlyOnce,
     removes: true,
+    charges: |_| Vec::new(),
     settings: settings::MEANINGS,
     identity,
     open,
@@ -107,7 +108,7 @@ impl Sink for ObjectStoreSink {
         encode::encode(&self.template, self.pieces_max, &self.file, batch)
     }
 
-    async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<Prepared, Fault> {
+    async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<PrepareOutcome, Fault> {
         let token = |piece: &Piece| PieceToken::new(id, &piece.name, piece.rows, piece.len() as u64, checksum(piece));
         let mut pieces: Vec<PieceToken> = encoded.pieces.iter().map(token).collect();
         match &self.destination {
@@ -120,7 +121,7 @@ impl Sink for ObjectStoreSink {
                 pieces.iter_mut().zip(uploads).for_each(|(token, upload)| token.upload = upload);
             }
         }
-        Token { identity: self.identity.0.clone(), pieces }.write(id)
+        Token { identity: self.identity.0.clone(), pieces }.write(id).map(Into::into)
     }
 
     async fn commit(&self, permit: &CommitPermit, encoded: Option<&Encoded>) -> Result<CommitOutcome, Fault> {

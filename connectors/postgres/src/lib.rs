@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use outflow_api::{
     BatchId, Blame, CommitOutcome, CommitPermit, Delivered, Encoded, Fault, Finding, Guarantee, Identity, Piece,
-    Prepared, Remote, SealedBatch, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope,
+    PrepareOutcome, Prepared, Remote, SealedBatch, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -36,6 +36,7 @@ pub static DESCRIPTOR: SinkDescriptor = SinkDescriptor {
     kind: "postgres",
     guarantee: Guarantee::ExactlyOnce,
     removes: true,
+    charges: |_| Vec::new(),
     settings: settings::MEANINGS,
     identity,
     open,
@@ -86,9 +87,9 @@ impl Sink for Postgres {
         Ok(Encoded { pieces: vec![piece], rejected: copied.rejected })
     }
 
-    async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<Prepared, Fault> {
+    async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<PrepareOutcome, Fault> {
         let rows = encoded.pieces.iter().map(|piece| piece.rows).sum();
-        Ok(Token { identity: self.identity.0.clone(), rows }.prepared(id))
+        Ok(Token { identity: self.identity.0.clone(), rows }.prepared(id).into())
     }
 
     async fn commit(&self, permit: &CommitPermit, encoded: Option<&Encoded>) -> Result<CommitOutcome, Fault> {

@@ -16,6 +16,7 @@ mod journal;
 mod model;
 mod pins;
 mod position;
+mod quota;
 mod ranges;
 mod record;
 mod remote;
@@ -37,14 +38,15 @@ pub use journal::{
 pub use model::{Column, FilterError, Model, UnknownFields};
 pub use pins::{Pin, Pins};
 pub use position::{FeedId, Offset, OffsetRange, TopicId, TopicPartition, Track};
+pub use quota::{Charge, Demand, Pace};
 pub use ranges::Ranges;
 pub use record::{Headers, RecordBlock, RecordView, RowSlice, Rows};
 pub use remote::Remote;
 pub use retention::Retention;
 pub use sink::{
-    CommitOutcome, CommitPermit, Encoded, Guarantee, Identity, OpenSink, Origin, Piece, Prepared, RECEIPT_BYTES_MAX,
-    SealedBatch, Setting, SettingKind, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope, TOKEN_BYTES_MAX,
-    without_values,
+    CommitOutcome, CommitPermit, Encoded, Guarantee, Identity, OpenSink, Origin, Piece, PrepareOutcome, Prepared,
+    RECEIPT_BYTES_MAX, SealedBatch, Setting, SettingKind, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope,
+    TOKEN_BYTES_MAX, without_values,
 };
 pub use source::{Source, SourceEvent};
 pub use sqltype::{SqlType, SqlTypeError, StructField};

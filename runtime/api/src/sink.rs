@@ -1,5 +1,6 @@
 use crate::{
-    BatchId, Blame, Decoder, Delivered, Fault, Generation, Incarnation, OffsetRange, Remote, Shard, TopicPartition,
+    BatchId, Blame, Charge, Decoder, Delivered, Fault, Generation, Incarnation, OffsetRange, Remote, Shard,
+    TopicPartition,
 };
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
@@ -48,6 +49,11 @@ impl Encoded {
     pub fn held_bytes(&self) -> usize {
         self.pieces.iter().map(Piece::len).sum()
     }
+
+    /// Which row of the batch the `sent`th row of all pieces is, where pieces keep the batch's order.
+    pub fn index_in_batch(&self, sent: usize) -> usize {
+        self.rejected.iter().fold(sent, |index, (rejected, _)| index + usize::from(*rejected <= index))
+    }
 }
 
 /// One object, stream or staging file.
@@ -78,6 +84,33 @@ pub struct Prepared {
     pub token: Bytes,
 }
 
+/// What came of preparing a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PrepareOutcome {
+    Prepared(Prepared),
+    /// Rows (indices into the batch, rising) that the destination refuses for good, and why: at least one, not
+    /// necessarily all. Nothing of the batch is staged that could ever become visible. These rows become dead letters,
+    /// and the others are another batch, under another id.
+    Refused {
+        rows: Vec<(usize, String)>,
+    },
+}
+
+impl PrepareOutcome {
+    pub fn prepared(self) -> Option<Prepared> {
+        match self {
+            PrepareOutcome::Prepared(prepared) => Some(prepared),
+            PrepareOutcome::Refused { .. } => None,
+        }
+    }
+}
+
+impl From<Prepared> for PrepareOutcome {
+    fn from(prepared: Prepared) -> PrepareOutcome {
+        PrepareOutcome::Prepared(prepared)
+    }
+}
+
 pub const TOKEN_BYTES_MAX: usize = 64 * 1024;
 /// The ledger keeps it for ever.
 pub const RECEIPT_BYTES_MAX: usize = 16 * 1024;
@@ -104,9 +137,11 @@ pub enum CommitOutcome {
     AlreadyCommitted,
     /// The rows are needed and were not given. The engine reads the same rows again and repeats the call.
     NeedsRows,
-    /// Rows (indices into the batch, rising) that the destination refuses for good; the others wait.
+    /// Rows (indices into the batch, rising) that the destination refuses for good, and why; the others wait, and
+    /// nothing of the batch is visible. For a sink that sends rows only now: the call is repeated, under the same id,
+    /// with a batch that lacks these rows.
     Rejected {
-        rows: Vec<usize>,
+        rows: Vec<(usize, String)>,
     },
     /// Proven by the sink itself: not visible, and made impossible to become visible. "Not there" is no proof.
     Lost,
@@ -116,7 +151,9 @@ pub enum CommitOutcome {
 ///
 /// # Contract (`tests/conformance` checks every line against every sink)
 /// - `encode` is pure: the same batch gives the same pieces.
-/// - `prepare` leaves nothing that a reader or a lister of the destination can see.
+/// - `prepare` leaves nothing that a reader or a lister of the destination can see; nor does it if it refuses rows.
+/// - Rows that are refused are named by their place in the batch that was encoded, each with a reason that people can
+///   act upon. The same rows without them are taken, or others of them are refused: never one that was not given.
 /// - Every call may be repeated, and may be cut off at any await: the next call copes.
 /// - `commit` finds out at the destination whether it already happened; two calls, even at once, even from two
 ///   processes, reveal the batch once.
@@ -135,7 +172,7 @@ pub trait Sink: Send + Sync {
     fn remote(&self) -> Option<&Remote>;
     /// CPU only; called on a thread that may compute for long.
     fn encode(&self, batch: &SealedBatch) -> Result<Encoded, Fault>;
-    async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<Prepared, Fault>;
+    async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<PrepareOutcome, Fault>;
     async fn commit(&self, permit: &CommitPermit, encoded: Option<&Encoded>) -> Result<CommitOutcome, Fault>;
     /// Of a batch that was never decided.
     async fn abort(&self, prepared: &Prepared) -> Result<(), Fault>;
@@ -186,6 +223,10 @@ pub struct SinkDescriptor {
     pub guarantee: Guarantee,
     /// It answers receipts and can `remove`: replays may replace.
     pub removes: bool,
+    /// What each batch takes of limits that the destination sets for all who share them (a project, an account), from
+    /// settings whose references are *not* resolved. What cannot be carried is refused with the arithmetic, before it
+    /// is tried. Empty: there are no such limits.
+    pub charges: fn(&serde_json::Value) -> Vec<Charge>,
     /// All that it takes, for `check`, for flat configurations and for people.
     pub settings: &'static [Setting],
     /// From settings whose references are *not* resolved; refuses references in fields that say where.

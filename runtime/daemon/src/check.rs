@@ -1,13 +1,14 @@
-use crate::{cluster, opener::ConfiguredOpener, plan, run};
+use crate::{cluster, opener::ConfiguredOpener, plan, quotas, run};
 use outflow_api::{Fault, Finding, TopicId};
 use outflow_catalogue::{Definition, LaneEntry, Topic, WantedLane};
-use outflow_config::{Config, ConnectorConfig, Problem, SystemEnvironment};
+use outflow_config::{Config, ConnectorConfig, Loader, Problem, SystemEnvironment};
 use outflow_driver::{OpenLane, Opener};
 use std::{error::Error, path::Path};
 
 /// Reads and checks; with `connect`, looks at everything the configuration names.
 pub fn check(path: &Path, connect: bool) -> Result<(), Box<dyn Error>> {
-    let config = outflow_config::load(path, outflow_registry::sinks(), &SystemEnvironment)?;
+    let loaded = Loader::new(path, outflow_registry::sinks(), &SystemEnvironment).load()?;
+    let config = &loaded.config;
     let names: Vec<&str> = config.connectors.iter().map(|connector| connector.name.as_str()).collect();
     println!("ok    configuration: {} connectors ({})", names.len(), names.join(", "));
     for problem in &config.refused.problems {
@@ -19,12 +20,14 @@ pub fn check(path: &Path, connect: bool) -> Result<(), Box<dyn Error>> {
     } else if read > 0 {
         println!("ok    merchants: {read} read, none refused");
     }
-    let mut failed = config.refused.problems.len() + show(&open_all(&config));
+    let mut failed = config.refused.problems.len() + show(&open_all(config));
+    let asked = quotas::exceeded(&plan::plan(&loaded, false).wanted, config.worker.shards);
+    failed += show(&asked.into_iter().map(|why| ("quotas".to_owned(), Err(why))).collect::<Vec<_>>());
     if connect {
-        let cluster = cluster::open(&config, None)?;
-        let seen = cluster.examine(&cluster::topics(&config), &cluster::dead_letters(&config));
+        let cluster = cluster::open(config, None)?;
+        let seen = cluster.examine(&cluster::topics(config), &cluster::dead_letters(config));
         failed += show(&seen.into_iter().map(line).collect::<Vec<_>>());
-        failed += show(&destinations(&config)?);
+        failed += show(&destinations(config)?);
     }
     match failed {
         0 => Ok(()),

@@ -10,6 +10,7 @@ use crate::{
     fleet::Fleet,
     merchants::{new_id, target::known_connector},
     plan::{entry, own_lane, topics_of},
+    quotas,
 };
 use async_trait::async_trait;
 use outflow_api::{Cluster, Fault, LaneId};
@@ -65,6 +66,7 @@ impl Connectors {
         self.check_not_in_files(&configuration.catalogue(), name)?;
         let (flat, connector) = judge::connector(&self.files.config().worker, name, config)?;
         let plan = plan(&connector, &flat, Wants::Anything, Standing::Running, BTreeMap::new());
+        quotas::check(&configuration.catalogue(), &plan.wanted, self.files.config().worker.shards)?;
         match draft(&configuration.catalogue(), &plan.wanted, false) {
             Draft::Taken(why) => Err(Refusal::malformed(why)),
             _ => Ok(connector),
@@ -140,7 +142,9 @@ impl Connectors {
             (is_new, catalogue.left(name).unwrap_or_default())
         };
         let (flat, connector) = judge::connector(&self.files.config().worker, name, config.clone())?;
-        Ok((plan(&connector, &flat, wants(*expected), *standing, left), is_new))
+        let plan = plan(&connector, &flat, wants(*expected), *standing, left);
+        quotas::check(&configuration.catalogue(), &plan.wanted, self.files.config().worker.shards)?;
+        Ok((plan, is_new))
     }
 
     async fn order(&self, orders: Vec<Order>) -> Result<(), Refusal> {

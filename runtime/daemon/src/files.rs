@@ -1,6 +1,6 @@
 //! The files, looked at again whenever they change.
 
-use crate::plan::plan;
+use crate::{plan::plan, quotas};
 use outflow_config::{Config, Loader, Problem, Problems, SystemEnvironment, Wake, Watcher};
 use outflow_control::Refusal;
 use outflow_driver::Plan;
@@ -48,7 +48,9 @@ pub fn follow(path: PathBuf, forced: bool) -> Result<Files, Problems> {
     let mut watcher = Watcher::new();
     let loaded = loader.load()?;
     tell(&loaded.config);
-    let (plans, newest_plan) = watch::channel(Arc::new(plan(&loaded, forced)));
+    let first = plan(&loaded, forced);
+    tell_quotas(&first, &loaded.config);
+    let (plans, newest_plan) = watch::channel(Arc::new(first));
     let (configs, newest_config) = watch::channel(Arc::new(loaded.config));
     let (looked, looks) = watch::channel(());
     warn(watcher.watch(&loader.folders()));
@@ -61,6 +63,7 @@ pub fn follow(path: PathBuf, forced: bool) -> Result<Files, Problems> {
                 Ok(loaded) if loaded.changed => {
                     tell(&loaded.config);
                     let plan = plan(&loaded, false);
+                    tell_quotas(&plan, &loaded.config);
                     configs.send_replace(Arc::new(loaded.config));
                     plans.send_replace(Arc::new(plan));
                 }
@@ -90,6 +93,13 @@ pub fn follow(path: PathBuf, forced: bool) -> Result<Files, Problems> {
 /// Folders that tell nothing are looked at now and then.
 fn warn(problems: Vec<Problem>) {
     problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+}
+
+/// What all files together ask for is nobody's mistake alone: it is in force, and lanes may have to wait.
+fn tell_quotas(plan: &Plan, config: &Config) {
+    for why in quotas::exceeded(&plan.wanted, config.worker.shards) {
+        tracing::warn!(event = "quota-too-small", "more is asked of a destination than it allows: {why}");
+    }
 }
 
 /// What was refused alone; everything else is in force.

@@ -20,6 +20,7 @@ mod merchants;
 mod opener;
 mod plan;
 mod progress;
+mod quotas;
 mod renewal;
 mod run;
 mod token;

@@ -4,6 +4,8 @@ use crate::{
     lanes::OpenLane,
     letters::{Cause, letter, letter_bytes},
     memory::{Budget, Reserved},
+    provenance::Provenance,
+    refusals::Reasons,
     rows::{Kept, Waiting, rows_of, split},
     topology::Topology,
 };
@@ -20,8 +22,10 @@ pub(crate) type Covers = BTreeMap<TopicPartition, OffsetRange>;
 pub(crate) type Offsets = BTreeMap<TopicPartition, Vec<Offset>>;
 
 /// A batch ends before it has more dead letters than these (P11): one bad lane must not outgrow the transaction.
-const LETTERS_MAX: usize = 1_000;
+pub(crate) const LETTERS_MAX: usize = 1_000;
 const LETTERS_BYTES_MAX: usize = 1 << 20;
+/// The dead letter's code of what the destination does not take.
+const REFUSED: &str = "refused-by-destination";
 
 pub(crate) struct Job {
     pub id: BatchId,
@@ -36,6 +40,8 @@ pub(crate) struct Job {
     pub covers: Covers,
     /// Rejected before, their dead letters are out: counted as rejected, not sent again.
     pub spent: Offsets,
+    /// Of these it is known that the destination refuses them: they are not sent, and become dead letters.
+    pub refused: Reasons,
 }
 
 pub(crate) struct Made {
@@ -46,6 +52,9 @@ pub(crate) struct Made {
     pub letters: Vec<DeadLetter>,
     pub letter_bytes: usize,
     pub encoded: Encoded,
+    pub provenance: Provenance,
+    /// Records of the batch.
+    pub kept: Vec<Kept>,
     /// Rows behind the cut.
     pub rest: Vec<Kept>,
 }
@@ -70,7 +79,7 @@ impl Job {
         loop {
             let rows = rows_of(&kept);
             match self.attempt(&rows)? {
-                Ok(made) => return Ok(Made { rest, ..made }),
+                Ok(made) => return Ok(Made { kept, rest, ..made }),
                 Err(CutAt(index)) => {
                     let first = rows.iter().nth(index).expect("a row was rejected there");
                     self.covers = cut(&self.covers, first.partition, first.offset);
@@ -87,7 +96,7 @@ impl Job {
         let mut causes: BTreeMap<usize, (&str, String)> =
             decoded.rejected.into_iter().map(|row| (row.index, (row.code, row.message))).collect();
         let mut batches = decoded.batches;
-        let spent = self.exclude_spent(rows, &mut causes, &mut batches)?;
+        let spent = self.exclude_known(rows, &mut causes, &mut batches)?;
         let mut survey = self.survey(rows, |index| causes.contains_key(&index));
         let batch = SealedBatch {
             id: self.id,
@@ -101,7 +110,7 @@ impl Job {
         if !encoded.rejected.is_empty() {
             let indices: Vec<usize> = (0..rows.len()).filter(|index| !causes.contains_key(index)).collect();
             for (row, reason) in &encoded.rejected {
-                causes.insert(indices[*row], ("refused-by-destination", reason.clone()));
+                causes.insert(indices[*row], (REFUSED, reason.clone()));
             }
             survey.accepted -= encoded.rejected.len();
         }
@@ -129,6 +138,8 @@ impl Job {
             letters,
             letter_bytes: bytes,
             encoded,
+            provenance: survey.provenance,
+            kept: Vec::new(),
             rest: Vec::new(),
         }))
     }
@@ -147,37 +158,45 @@ impl Job {
         Ok(letter(to, of, self.shard, topic, record, &Cause { code, message }))
     }
 
-    /// Takes rows that were rejected before out of the columns as well. Answers their indices.
-    fn exclude_spent(
+    /// Takes rows of which it is known that they are rejected out of the columns as well. Answers the indices of those
+    /// whose dead letters are out.
+    fn exclude_known(
         &self,
         rows: &Rows,
         causes: &mut BTreeMap<usize, (&str, String)>,
         batches: &mut Vec<RecordBatch>,
     ) -> Result<Vec<usize>, Fault> {
-        if self.spent.is_empty() {
+        if self.spent.is_empty() && self.refused.is_empty() {
             return Ok(Vec::new());
         }
         let is_spent = |record: &RecordView<'_>| {
             self.spent.get(&record.partition).is_some_and(|offsets| offsets.binary_search(&record.offset).is_ok())
         };
-        let spent: Vec<bool> = rows.iter().map(|record| is_spent(&record)).collect();
-        let mut keep = (0..rows.len()).filter(|index| !causes.contains_key(index)).map(|index| !spent[index]);
+        let known = |record: RecordView<'_>| match self.refused.get(&(record.partition, record.offset)) {
+            _ if is_spent(&record) => Some(("rejected-before", String::new())),
+            reason => reason.map(|reason| (REFUSED, reason.clone())),
+        };
+        let known: Vec<Option<(&str, String)>> = rows.iter().map(known).collect();
+        let spent = rows.iter().enumerate().filter(|(_, record)| is_spent(record)).map(|(index, _)| index).collect();
+        let mut keep = (0..rows.len()).filter(|index| !causes.contains_key(index)).map(|index| known[index].is_none());
         for batch in batches.iter_mut() {
             let mask: BooleanArray = keep.by_ref().take(batch.num_rows()).map(Some).collect();
             *batch = filter_record_batch(batch, &mask)
                 .map_err(|error| Fault::halt("filter-failed", "rejected rows cannot be taken out").because(error))?;
         }
         batches.retain(|batch| batch.num_rows() > 0);
-        let indices: Vec<usize> = (0..rows.len()).filter(|index| spent[*index]).collect();
-        for index in &indices {
-            causes.entry(*index).or_insert(("rejected-before", String::new()));
+        for (index, cause) in known.into_iter().enumerate() {
+            if let Some(cause) = cause {
+                causes.entry(index).or_insert(cause);
+            }
         }
-        Ok(indices)
+        Ok(spent)
     }
 
     fn survey(&self, rows: &Rows, is_rejected: impl Fn(usize) -> bool) -> Survey {
         let mut hash = XxHash64::with_seed(0);
-        let mut survey = Survey { hash: 0, accepted: 0, origins: vec![], timestamp_ms_max: -1 };
+        let provenance = Provenance::default();
+        let mut survey = Survey { hash: 0, accepted: 0, origins: vec![], provenance, timestamp_ms_max: -1 };
         for (index, record) in rows.iter().enumerate() {
             hash.write_u128(record.partition.topic.0);
             hash.write_u32(record.partition.partition);
@@ -186,6 +205,7 @@ impl Job {
             if is_rejected(index) {
                 continue;
             }
+            survey.provenance.push(record.partition, record.offset);
             let row = survey.accepted;
             survey.accepted += 1;
             match survey.origins.last_mut().filter(|origin| origin.partition == record.partition) {
@@ -221,6 +241,7 @@ struct Survey {
     hash: u64,
     accepted: usize,
     origins: Vec<Origin>,
+    provenance: Provenance,
     timestamp_ms_max: i64,
 }
 

@@ -39,11 +39,12 @@ impl Chain {
         }
     }
 
-    pub fn to_vec(&self) -> Vec<u8> {
-        let mut all = Vec::with_capacity(self.held_bytes());
+    /// In place of whatever is there.
+    pub fn copy_to(&self, all: &mut Vec<u8>) {
+        all.clear();
+        all.reserve(self.held_bytes());
         self.pages.iter().for_each(|page| all.extend_from_slice(&page[..]));
         all.truncate(self.bytes);
-        all
     }
 
     pub fn clear(&mut self) {

@@ -6,7 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use outflow_api::{
-    BatchId, CommitOutcome, CommitPermit, Delivered, Encoded, Fault, Prepared, RECEIPT_BYTES_MAX, Sink,
+    BatchId, CommitOutcome, CommitPermit, Delivered, Encoded, Fault, PrepareOutcome, Prepared, RECEIPT_BYTES_MAX, Sink,
     TOKEN_BYTES_MAX, Verdict,
 };
 use outflow_engine::Reason;
@@ -24,6 +24,13 @@ pub(crate) enum Trouble {
     Stop(Fault),
 }
 
+pub(crate) enum Answer {
+    /// And by what it could be removed.
+    Prepared(Prepared, Bytes),
+    /// Rows of the batch, and why.
+    Refused(Vec<(usize, String)>),
+}
+
 pub(crate) fn reason(fault: &Fault) -> Reason {
     Reason { code: fault.code.into(), hint: fault.to_string() }
 }
@@ -38,11 +45,12 @@ pub(crate) async fn prepare(
     encoded: &Encoded,
     calls: &Calls,
     repeated: impl Fn(),
-) -> Result<(Prepared, Bytes), Trouble> {
+) -> Result<Answer, Trouble> {
     let (started, mut waits) = (Instant::now(), Waits::new());
     loop {
         let fault = match calls.call(caller(id, &*sink), sink.prepare(id, encoded)).await {
-            Ok(prepared) if prepared.token.len() > TOKEN_BYTES_MAX => Fault::park(
+            Ok(PrepareOutcome::Refused { rows }) => return Ok(Answer::Refused(rows)),
+            Ok(PrepareOutcome::Prepared(prepared)) if prepared.token.len() > TOKEN_BYTES_MAX => Fault::park(
                 outflow_api::Blame::Us,
                 "token-too-large",
                 format!(
@@ -51,11 +59,11 @@ pub(crate) async fn prepare(
                     prepared.token.len()
                 ),
             ),
-            Ok(prepared) => {
+            Ok(PrepareOutcome::Prepared(prepared)) => {
                 let receipt = sink.receipt(&prepared);
                 // One that is too long for the ledger: the batch cannot be replaced, and is delivered all the same.
                 let receipt = if receipt.len() > RECEIPT_BYTES_MAX { Bytes::new() } else { receipt };
-                return Ok((prepared, receipt));
+                return Ok(Answer::Prepared(prepared, receipt));
             }
             // Its rows are owed, and it is told when it may go on.
             Err(Failure::Open(fault, _)) => return Err(Trouble::Park(reason(&fault))),
@@ -156,7 +164,7 @@ mod tests {
             Nowhere.encode(batch)
         }
 
-        async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<Prepared, Fault> {
+        async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<PrepareOutcome, Fault> {
             Nowhere.prepare(id, encoded).await
         }
 

@@ -21,6 +21,7 @@
 //! | `ownership` | from "this shard is ours" to a running engine |
 //! | `shard` | one owned shard: executes the engine's actions, feeds it events |
 //! | `shard/intake` | how rows come in: live, behind, in passes |
+//! | `shard/preparing` | from a batch's rows to their staging, or to what is refused of them |
 //! | `shard/again` | rows that are read again |
 //! | `shard/clearing` | what nobody decided is cleared away |
 //! | `shard/repairing`, `shard/replacing` | what the ledger is asked, what is removed, and what came of it |
@@ -35,6 +36,7 @@
 //! | `rows`, `packed` | rows that wait for their batch |
 //! | `nowhere` | the sink of rows that belong to nobody |
 //! | `batch` | rows → columns → bytes, dead letters, cuts |
+//! | `refusals`, `provenance` | rows that destinations refused, and where they came from |
 //! | `delivery` | prepare, reveal and remove against a sink, with retries |
 //! | `calls` | how many calls to destinations are under way, and whose |
 //! | `calls/party`, `calls/places` | a host or a credential, and how many calls it takes |
@@ -70,8 +72,11 @@ mod ownership;
 mod packed;
 mod pages;
 mod pass;
+mod pattern;
 mod plan;
+mod provenance;
 mod reader;
+mod refusals;
 mod retry;
 mod route;
 mod rows;

@@ -72,6 +72,11 @@ impl Budget {
         self.staying() >= self.twentieths(7) && load(&self.queued) < self.bytes_max / 40
     }
 
+    /// Lanes were sealed early, or soon are.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.staying() >= self.twentieths(6)
+    }
+
     fn staying(&self) -> usize {
         self.used().saturating_sub(load(&self.leaving)).saturating_sub(load(&self.arriving))
     }

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use outflow_api::{
-    BatchId, CommitOutcome, CommitPermit, Encoded, Fault, Finding, Prepared, Remote, SealedBatch, Sink, SweepReport,
-    SweepScope,
+    BatchId, CommitOutcome, CommitPermit, Encoded, Fault, Finding, PrepareOutcome, Prepared, Remote, SealedBatch, Sink,
+    SweepReport, SweepScope,
 };
 
 /// The sink of lanes all of whose rows are dead letters: it is never given one.
@@ -17,8 +17,8 @@ impl Sink for Nowhere {
         Ok(Encoded::default())
     }
 
-    async fn prepare(&self, id: BatchId, _encoded: &Encoded) -> Result<Prepared, Fault> {
-        Ok(Prepared { id, token: bytes::Bytes::new() })
+    async fn prepare(&self, id: BatchId, _encoded: &Encoded) -> Result<PrepareOutcome, Fault> {
+        Ok(Prepared { id, token: bytes::Bytes::new() }.into())
     }
 
     async fn commit(&self, _permit: &CommitPermit, _encoded: Option<&Encoded>) -> Result<CommitOutcome, Fault> {

@@ -2,11 +2,11 @@ use crate::{
     chain::Chain,
     memory::Budget,
     pages::Pages,
+    pattern::Pattern,
     rows::{Kept, whole},
 };
-use lz4_flex::block::{compress_into_with_dict, decompress_into_with_dict, get_maximum_output_size};
 use outflow_api::{Offset, RecordBlock, TopicPartition};
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 /// From here on rows that wait are compressed: little enough that ten thousand lanes hold little as it is.
 const PACK_BYTES_MIN: usize = 4 * 1024;
@@ -22,7 +22,7 @@ const SIZES_BYTES: usize = 8;
 pub(crate) struct Packed {
     partition: TopicPartition,
     /// What they are compressed beside.
-    pattern: Arc<[u8]>,
+    pattern: Arc<Pattern>,
     open: Chain,
     packed: Chain,
     /// Of what is packed, before it was.
@@ -63,39 +63,68 @@ impl Packed {
         self.open.push(payload);
         self.rows += 1;
         self.last = Some(from.offset(row));
-        if self.open.len() >= (self.packed_raw / PACK_PART).clamp(PACK_BYTES_MIN, PACK_BYTES_MAX) {
-            self.pack();
-        }
     }
 
-    fn pack(&mut self) {
-        let raw = self.open.to_vec();
-        let mut packed = vec![0; SIZES_BYTES + get_maximum_output_size(raw.len())];
-        let size = compress_into_with_dict(&raw, &mut packed[SIZES_BYTES..], &self.pattern);
-        let size = size.expect("there is room for whatever it may come to");
-        packed[..4].copy_from_slice(&four_bytes(raw.len()));
-        packed[4..SIZES_BYTES].copy_from_slice(&four_bytes(size));
-        self.packed.push(&packed[..SIZES_BYTES + size]);
-        self.packed_raw += raw.len();
+    /// Compresses what came, if it is enough to be worth it.
+    pub fn settle(&mut self) {
+        if self.open.len() < (self.packed_raw / PACK_PART).clamp(PACK_BYTES_MIN, PACK_BYTES_MAX) {
+            return;
+        }
+        with_scratch(|Scratch { raw, packed }| {
+            self.open.copy_to(raw);
+            self.pattern.pack(raw, packed);
+            self.packed.push(&four_bytes(raw.len()));
+            self.packed.push(&four_bytes(packed.len()));
+            self.packed.push(packed);
+            self.packed_raw += raw.len();
+        });
         self.open.clear();
     }
 
     pub fn unpack(self, budget: &Budget) -> Kept {
         let mut block = RecordBlock::with_capacity(self.partition, self.raw_bytes(), self.rows);
-        let (packed, mut raw) = (self.packed.to_vec(), Vec::new());
-        let mut rest = packed.as_slice();
-        while let Some((sizes, body)) = rest.split_at_checked(SIZES_BYTES) {
-            let size = |at: usize| u32::from_le_bytes(sizes[at..at + 4].try_into().expect("four bytes")) as usize;
-            let (bytes, behind) = body.split_at(size(4));
-            raw.resize(size(0), 0);
-            decompress_into_with_dict(bytes, &mut raw, &self.pattern).expect("we compressed it ourselves");
-            block.push_rows(&raw);
-            rest = behind;
-        }
-        block.push_rows(&self.open.to_vec());
+        with_scratch(|Scratch { raw, packed }| {
+            self.packed.copy_to(packed);
+            let mut rest = packed.as_slice();
+            while let Some((sizes, body)) = rest.split_at_checked(SIZES_BYTES) {
+                let size = |at: usize| u32::from_le_bytes(sizes[at..at + 4].try_into().expect("four bytes")) as usize;
+                let (bytes, behind) = body.split_at(size(4));
+                raw.reserve(size(0).saturating_sub(raw.len()));
+                self.pattern.unpack(bytes, raw);
+                block.push_rows(raw);
+                rest = behind;
+            }
+            self.open.copy_to(raw);
+            block.push_rows(raw);
+        });
         let memory = budget.reserve(block.held_bytes());
         whole(block, memory)
     }
+}
+
+/// A thread keeps no more for the next piece.
+const SCRATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// A thread's own, used again for each piece.
+#[derive(Default)]
+struct Scratch {
+    raw: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+fn with_scratch(work: impl FnOnce(&mut Scratch)) {
+    SCRATCH.with_borrow_mut(|scratch| {
+        work(scratch);
+        for kept in [&mut scratch.raw, &mut scratch.packed] {
+            if kept.capacity() > SCRATCH_BYTES_MAX {
+                *kept = Vec::new();
+            }
+        }
+    });
 }
 
 fn four_bytes(size: usize) -> [u8; 4] {
@@ -118,7 +147,10 @@ mod tests {
         (0..500).for_each(|row| block.push(Offset(row), row, Some(b"key"), Some(value(row).as_bytes()), headers));
         block.push(Offset(500), -1, None, None, []);
         let mut packed = Packed::new(&block, &pages);
-        (0..501).for_each(|row| packed.push(&block, row));
+        (0..501).for_each(|row| {
+            packed.push(&block, row);
+            packed.settle();
+        });
         assert!(!packed.goes_on_with(partition, Offset(500)) && packed.goes_on_with(partition, Offset(501)));
         assert!(budget.used() < block.payload_bytes() / 4, "{} bytes", budget.used());
         assert_eq!(budget.used(), packed.held_bytes());
@@ -149,6 +181,7 @@ mod tests {
         (0..100).for_each(|row| block.push(Offset(row), row, Some(b"1001"), Some(value(row).as_bytes()), []));
         let mut packed = Packed::new(&block, &pages);
         (50..70).for_each(|row| packed.push(&block, row));
+        packed.settle();
         assert!(packed.packed_raw > 0 && packed.packed.len() * 3 < packed.packed_raw, "{}", packed.packed.len());
     }
 }

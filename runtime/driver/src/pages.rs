@@ -1,5 +1,5 @@
-use crate::memory::Budget;
-use outflow_api::{RecordBlock, TopicPartition};
+use crate::{memory::Budget, pattern::Pattern};
+use outflow_api::{RecordBlock, TopicId};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -9,9 +9,6 @@ pub(crate) const PAGE_BYTES: usize = 1024;
 
 pub(crate) type Page = Box<[u8; PAGE_BYTES]>;
 
-/// Of the records that others are compressed beside.
-const PATTERN_BYTES: usize = 8 * 1024;
-
 /// Where lanes' own rows wait: pages of one size, which one lane gives back and the next one takes. Ten thousand lanes
 /// that each grow an allocation of their own would leave holes of all sizes behind.
 #[derive(Clone)]
@@ -20,8 +17,8 @@ pub(crate) struct Pages(Arc<Shelves>);
 struct Shelves {
     budget: Budget,
     spare: Mutex<Vec<Page>>,
-    /// What records of a partition look like.
-    patterns: Mutex<HashMap<TopicPartition, Arc<[u8]>>>,
+    /// What records of a topic look like.
+    patterns: Mutex<HashMap<TopicId, Arc<Pattern>>>,
 }
 
 impl Pages {
@@ -42,21 +39,18 @@ impl Pages {
         self.0.spare.lock().unwrap_or_else(PoisonError::into_inner).append(pages);
     }
 
-    /// Some records of the block's partition, the same ones for as long as the process lives: beside them a few records
-    /// alone are compressed as well as many together.
-    pub fn pattern(&self, block: &RecordBlock) -> Arc<[u8]> {
+    /// Some records of the block's topic: beside them a few records alone are compressed as well as many together. The
+    /// same ones for as long as the process lives, unless the first block had next to none.
+    pub fn pattern(&self, block: &RecordBlock) -> Arc<Pattern> {
         let mut patterns = self.0.patterns.lock().unwrap_or_else(PoisonError::into_inner);
-        let pattern = patterns.entry(block.partition()).or_insert_with(|| {
-            let mut bytes = Vec::with_capacity(PATTERN_BYTES);
-            for row in 0..block.len() {
-                let payload = block.payload(row);
-                if bytes.len() + payload.len() > PATTERN_BYTES {
-                    break;
-                }
-                bytes.extend_from_slice(payload);
+        let topic = block.partition().topic;
+        match patterns.get(&topic).filter(|known| !known.is_poor_beside(block)) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let made = Arc::new(Pattern::of(block));
+                patterns.insert(topic, Arc::clone(&made));
+                made
             }
-            bytes.into()
-        });
-        Arc::clone(pattern)
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::{
     pages::Pages,
+    route::Taking,
     rows::{Kept, Waiting},
 };
 use outflow_api::{LaneId, Offset, OffsetRange, Pins, Revision, TopicPartition};
@@ -92,7 +93,7 @@ impl Want {
             }
             self.rows += 1;
             self.bytes += (block.payload_bytes() / block.len().max(1)) as u64;
-            self.found.copy(block, [row], pages);
+            self.found.copy(block, &Taking::All(row..row + 1), pages);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use outflow_api::{FeedId, LaneId, Pin, RecordBlock, RecordView, Revision};
 use outflow_catalogue::{Assigned, Catalogue, ConnectorRoutes, MerchantKey, Only, Unknown};
+use rustc_hash::FxHashMap;
 use std::{
     borrow::Cow,
     collections::HashMap,
@@ -36,7 +37,7 @@ pub(crate) struct Shares {
     pub lanes: Vec<Share>,
     /// Rows that each connector read, and those of them that nobody claims.
     pub read: Vec<(Arc<str>, u64, u64)>,
-    at: HashMap<(LaneId, Revision), usize>,
+    at: FxHashMap<(LaneId, Revision), usize>,
 }
 
 pub(crate) struct Router {

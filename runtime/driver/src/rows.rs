@@ -2,13 +2,17 @@ use crate::{
     memory::{Budget, Reserved},
     packed::Packed,
     pages::Pages,
+    route::Taking,
 };
 use outflow_api::{LaneId, OffsetRange, RecordBlock, Revision, RowSlice, Rows, TopicPartition};
-use std::{
-    collections::{BTreeMap, HashMap},
-    ops::Range,
-    sync::Arc,
-};
+use rustc_hash::FxHashMap;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+/// A lane that takes this part of its partition's records, while memory is tight, is among the largest, which are
+/// sealed soon: to compress its rows would cost more than the few more files do.
+const BUSY_PART: usize = 64;
+/// A small block says little about who is busy.
+const BUSY_ROWS_MIN: usize = 8;
 
 /// Rows in memory, and the bytes of the budget that they hold as long as anybody holds them.
 #[derive(Clone)]
@@ -20,7 +24,7 @@ pub(crate) struct Kept {
 /// Rows of the live stream that wait for their batch, by lane and version.
 pub(crate) struct OpenRows {
     pages: Pages,
-    lanes: HashMap<LaneId, Vec<(Revision, Waiting)>>,
+    lanes: FxHashMap<LaneId, Vec<(Revision, Waiting)>>,
 }
 
 /// A lane that takes most of a block shares it; of one that takes a few rows, the rows are copied, for the block would
@@ -36,14 +40,19 @@ impl Waiting {
         self.shared.push(kept);
     }
 
-    pub fn copy(&mut self, block: &RecordBlock, rows: impl IntoIterator<Item = usize>, pages: &Pages) {
-        for row in rows {
-            let at = self.own.iter().position(|own| own.goes_on_with(block.partition(), block.offset(row)));
-            let at = at.unwrap_or_else(|| {
-                self.own.push(Packed::new(block, pages));
-                self.own.len() - 1
-            });
-            self.own[at].push(block, row);
+    /// Rising rows.
+    pub fn copy(&mut self, block: &RecordBlock, rows: &Taking, pages: &Pages) {
+        let Some(first) = rows.first() else { return };
+        let at = self.own.iter().position(|own| own.goes_on_with(block.partition(), block.offset(first)));
+        let at = at.unwrap_or_else(|| {
+            self.own.push(Packed::new(block, pages));
+            self.own.len() - 1
+        });
+        let own = &mut self.own[at];
+        rows.iter().for_each(|row| own.push(block, row));
+        let is_busy = rows.len() >= BUSY_ROWS_MIN && rows.len() * BUSY_PART >= block.len();
+        if !(is_busy && pages.budget().is_tight()) {
+            own.settle();
         }
     }
 
@@ -76,7 +85,7 @@ impl Waiting {
 
 impl OpenRows {
     pub fn new(pages: Pages) -> OpenRows {
-        OpenRows { pages, lanes: HashMap::new() }
+        OpenRows { pages, lanes: FxHashMap::default() }
     }
 
     fn waiting(&mut self, lane: LaneId, version: Revision) -> &mut Waiting {
@@ -92,13 +101,7 @@ impl OpenRows {
         self.waiting(lane, version).keep(kept);
     }
 
-    pub fn copy(
-        &mut self,
-        lane: LaneId,
-        version: Revision,
-        block: &RecordBlock,
-        rows: impl IntoIterator<Item = usize>,
-    ) {
+    pub fn copy(&mut self, lane: LaneId, version: Revision, block: &RecordBlock, rows: &Taking) {
         let pages = self.pages.clone();
         self.waiting(lane, version).copy(block, rows, &pages);
     }

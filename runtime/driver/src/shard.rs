@@ -15,6 +15,7 @@ use crate::{
     ownership::{JournalThread, Owned},
     pages::Pages,
     reader::{Read, Reader},
+    refusals::{Reasons, Refusals},
     route::Router,
     rows::{Kept, OpenRows, Waiting},
     status::Status,
@@ -44,6 +45,7 @@ mod ages;
 mod clearing;
 mod intake;
 mod parking;
+mod preparing;
 mod publishing;
 mod repairing;
 mod replacing;
@@ -51,6 +53,7 @@ mod view;
 mod walk;
 
 pub use ages::{Undelivered, oldest, oldest_known};
+pub(crate) use preparing::PreparedMail;
 pub use repairing::Repaired;
 pub use replacing::Replacement;
 pub use view::LaneState;
@@ -71,11 +74,20 @@ pub(crate) enum Mail {
         result: Result<TimeAt, Fault>,
     },
     Prepared(Box<PreparedMail>),
+    /// The destination refuses rows of a batch that was to be prepared.
+    Refused {
+        batch: BatchId,
+        rows: Reasons,
+    },
     Journaled(AppendOutcome),
     Revealed {
         batch: BatchId,
         outcome: Revealed,
         letters: Vec<DeadLetter>,
+    },
+    /// The destination refuses rows of a decided batch whose records are not in memory.
+    RecordsNeeded {
+        batch: BatchId,
     },
     /// A decided batch that could not be tried a moment ago.
     Reveal {
@@ -100,15 +112,6 @@ pub(crate) enum Mail {
     Failed(Fault),
     Drain,
     Release,
-}
-
-pub(crate) struct PreparedMail {
-    version: Revision,
-    prepared: Prepared,
-    receipt: bytes::Bytes,
-    made: Made,
-    encoded: Arc<HeldPieces>,
-    reject_percent_max: u64,
 }
 
 /// Encoded pieces that wait for their reveal.
@@ -170,6 +173,7 @@ pub(crate) struct ShardTask {
     ages: ages::Ages,
     /// Rows that were read again, until the engine says what becomes of them: it names their batch only then.
     debt: HashMap<LaneId, (Waiting, Offsets)>,
+    refusals: Refusals,
     letters: HashMap<BatchId, Vec<DeadLetter>>,
     pieces: HashMap<BatchId, Arc<HeldPieces>>,
     /// The last revision of the config log that the engine was told.
@@ -209,6 +213,7 @@ impl ShardTask {
             again: again::Again::default(),
             ages: ages::Ages::default(),
             debt: HashMap::new(),
+            refusals: Refusals::default(),
             letters: HashMap::new(),
             pieces: HashMap::new(),
             told,
@@ -248,6 +253,7 @@ impl ShardTask {
                         shown = Instant::now();
                         self.look_at_ages();
                         self.tell_parked();
+                        self.refusals.keep(|lane| self.engine.lane_view(lane).is_some());
                         self.resume();
                         self.hold.set(self.needs());
                     }
@@ -297,8 +303,10 @@ impl ShardTask {
             Mail::Piece { partition, result } => self.piece(partition, result),
             Mail::TimeAt { partition, offset, result } => self.time_at(partition, offset, result),
             Mail::Prepared(prepared) => self.prepared(*prepared),
+            Mail::Refused { batch, rows } => self.refused(batch, rows),
             Mail::Journaled(outcome) => self.journaled(outcome),
             Mail::Revealed { batch, outcome, letters } => self.revealed(batch, outcome, letters),
+            Mail::RecordsNeeded { batch } => self.records_needed(batch),
             Mail::Reveal { permit, pending, read_rows } => self.reveal(permit, *pending, read_rows),
             Mail::RemovalHangs { batch, reason } => self.removal_hangs(batch, &reason),
             Mail::Engine(event) => self.handle(event),
@@ -363,83 +371,8 @@ impl ShardTask {
     fn job(&self, id: BatchId, lane: OpenLane, rows: Waiting, covers: Covers, spent: Offsets) -> Job {
         let (topology, budget) = (Arc::clone(&self.topology), self.shared.budget.clone());
         let queued = Some(budget.queue(rows.held_bytes()));
-        Job { id, shard: self.shard, lane, topology, rows, queued, budget, covers, spent }
-    }
-
-    fn prepare(&mut self, spec: BatchSpec) {
-        let BatchSpec { id, version, covers, debt } = spec;
-        let (rows, spent) = if debt {
-            // Never a batch without its rows: it would be decided as delivered.
-            self.debt.remove(&id.lane).expect("the engine answers the rows that it was just given")
-        } else {
-            (self.open.take(id.lane, version), Offsets::new())
-        };
-        let mail = self.mail.clone();
-        let lane = match self.lane(id.lane, version) {
-            Ok(lane) => lane,
-            Err(reason) => return drop(mail.send(Mail::Engine(Event::PrepareFailed { batch: id, reason }))),
-        };
-        let job = self.job(id, lane.clone(), rows, covers, spent);
-        let (compute, budget) = (self.shared.compute.clone(), self.shared.budget.clone());
-        let calls = Arc::clone(&self.shared.calls);
-        let reject_percent_max = lane.reject_percent_max;
-        let repeated = self.shared.status.repeats_of(&lane.connector);
-        self.tasks.spawn(async move {
-            let made = make(&compute, job).await;
-            let answer = match made {
-                Ok(mut made) => {
-                    let encoded = std::mem::take(&mut made.encoded);
-                    let memory = budget.reserve_leaving(encoded.held_bytes());
-                    let prepared = if made.rows == 0 {
-                        Ok((Prepared { id, token: bytes::Bytes::new() }, bytes::Bytes::new()))
-                    } else {
-                        delivery::prepare(lane.sink, id, &encoded, &calls, repeated).await
-                    };
-                    prepared.map(|(prepared, receipt)| {
-                        let encoded = Arc::new(HeldPieces { encoded, _memory: memory });
-                        let mail = PreparedMail { version, prepared, receipt, made, encoded, reject_percent_max };
-                        Mail::Prepared(Box::new(mail))
-                    })
-                }
-                Err(fault) => Err(Trouble::Park(reason(&fault))),
-            };
-            let _ = mail.send(answer.unwrap_or_else(|trouble| match trouble {
-                Trouble::Park(reason) => Mail::Engine(Event::PrepareFailed { batch: id, reason }),
-                Trouble::Stop(fault) => Mail::Failed(fault),
-            }));
-        });
-    }
-
-    fn prepared(&mut self, mail: PreparedMail) {
-        let PreparedMail { version, prepared: Prepared { id, token }, receipt, made, encoded, reject_percent_max } =
-            mail;
-        let Made { covers, rows, rejected, rows_hash, letters, letter_bytes, rest, .. } = made;
-        let mut taken = Vec::new();
-        if self.engine.is_preparing(id) {
-            self.letters.insert(id, letters);
-            self.pieces.insert(id, encoded);
-        }
-        if self.engine.keeps_rest(id) {
-            let flush = self.lane(id.lane, version).map_or_else(|_| Default::default(), |lane| lane.flush);
-            for kept in rest {
-                let block = &kept.slice.block;
-                taken.push((block.partition(), tally(id.lane, version, flush, block, &kept.slice.rows)));
-                self.open.keep(id.lane, version, kept);
-            }
-        }
-        let batch = PreparedBatch {
-            id,
-            token,
-            receipt,
-            covers,
-            rows,
-            rejected,
-            rows_hash,
-            letter_bytes,
-            rest: taken,
-            reject_percent_max,
-        };
-        self.handle(Event::Prepared(batch));
+        let refused = Reasons::new();
+        Job { id, shard: self.shard, lane, topology, rows, queued, budget, covers, spent, refused }
     }
 
     fn append(&mut self, decision: Decision) {
@@ -468,18 +401,6 @@ impl ShardTask {
         };
         self.handle(Event::Journaled(journaled));
     }
-}
-
-/// Rows of one block, counted.
-fn tally(
-    lane: LaneId,
-    version: Revision,
-    flush: outflow_engine::FlushLimits,
-    block: &RecordBlock,
-    rows: &std::ops::Range<usize>,
-) -> Taken {
-    let bytes = bytes_of(block, rows.len());
-    Taken { lane, version, first: block.offset(rows.start), rows: rows.len() as u64, bytes, flush }
 }
 
 /// Of some rows of a block, on average.

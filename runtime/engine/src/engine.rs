@@ -87,6 +87,7 @@ impl Engine {
             Event::DebtFailed { batch, reason } => self.debt_failed(batch, reason, out),
             Event::Prepared(batch) => self.prepared(batch, out),
             Event::PrepareFailed { batch, reason } => self.prepare_failed(batch, reason, out),
+            Event::RowsRefused { batch } => self.rows_refused(batch, out),
             Event::Journaled(Journaled::Done) => self.journal_done(out),
             Event::Journaled(Journaled::Refused(reason)) => self.journal_refused(reason, out),
             Event::Journaled(Journaled::Fenced) => self.stop(Stop::Fenced, out),

@@ -28,6 +28,11 @@ pub enum Event {
         batch: BatchId,
         reason: Reason,
     },
+    /// Answer to `Action::Prepare`: the destination refuses some of the rows, and staged none. Whoever reads them again
+    /// leaves those out.
+    RowsRefused {
+        batch: BatchId,
+    },
     /// Answer to `Action::Append`.
     Journaled(Journaled),
     /// Answer to `Action::Reveal`.

@@ -51,4 +51,5 @@ pub use action::{Action, BatchSpec, Decision, Letters, Replaced, Stop};
 pub use deliveries::Deliveries;
 pub use engine::{Engine, LaneView};
 pub use event::{Act, Command, DebtRead, Event, Journaled, PreparedBatch, Publication, Reason, Revealed, Taken};
+pub use seal::too_many_rejects;
 pub use settings::{FlushLimits, Settings};

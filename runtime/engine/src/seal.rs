@@ -95,12 +95,8 @@ impl Engine {
         }
         let Some(Stage::Prepared(ready)) = lane.slot.as_ref().map(|slot| &slot.stage) else { return };
         let refused: u64 = ready.rejected.values().map(|offsets| offsets.len() as u64).sum();
-        if rows + refused >= 1_000 && refused * 100 > (rows + refused) * reject_percent_max {
-            let hint = format!(
-                "{refused} of {} rows do not fit the model: mend it, or raise the share for the dead letters",
-                rows + refused
-            );
-            self.park(id.lane, Reason { code: "too-many-rejects".into(), hint }, out);
+        if let Some(reason) = too_many_rejects(rows + refused, refused, reject_percent_max) {
+            self.park(id.lane, reason, out);
         }
     }
 
@@ -109,6 +105,21 @@ impl Engine {
         let records = self.lanes.get(id.lane).map(|lane| lane.journaled.iter().chain([&lane.record]));
         let mut pending = records.into_iter().flatten().filter_map(|record| record.pending.as_ref());
         pending.any(|pending| pending.id == id)
+    }
+
+    /// An id stands for its rows, so what is left of them is another batch: they are owed, and read again. The live
+    /// stream goes on behind them.
+    pub(crate) fn rows_refused(&mut self, id: BatchId, out: &mut Vec<Action>) {
+        let Some(lane) = self.holder(id) else { return };
+        let Some(Batch { stage: Stage::Preparing(_), rows, covers, .. }) = &lane.slot else { return };
+        if *rows == Rows::Live {
+            for (key, range) in covers.clone() {
+                let next = lane.record.next.entry(key).or_insert(range.next);
+                *next = range.next.max(*next);
+            }
+            lane.is_dirty = true;
+        }
+        self.give_up_slot(id.lane, out);
     }
 
     pub(crate) fn prepare_failed(&mut self, id: BatchId, reason: Reason, out: &mut Vec<Action>) {
@@ -144,6 +155,19 @@ impl Engine {
             }
         }
     }
+}
+
+/// Rows that fit nowhere are few, or something is wrong that a person should see before a topic is emptied into the
+/// dead letters. Of small batches nobody can tell.
+pub fn too_many_rejects(rows: u64, rejected: u64, percent_max: u64) -> Option<Reason> {
+    if rows < 1_000 || rejected * 100 <= rows * percent_max {
+        return None;
+    }
+    let hint = format!(
+        "{rejected} of {rows} rows do not fit the model, or the destination refuses them: mend it, or raise the share \
+         for the dead letters"
+    );
+    Some(Reason { code: "too-many-rejects".into(), hint })
 }
 
 /// Each range starts as asked and ends no later; partitions may be missing altogether.

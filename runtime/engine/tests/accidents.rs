@@ -194,6 +194,22 @@ fn an_answer_that_comes_twice_aborts_no_decided_batch() {
 }
 
 #[test]
+fn a_batch_of_which_rows_are_refused_is_owed_and_the_live_stream_goes_on_behind_it() {
+    let mut owner = Owner::of(0, None);
+    owner.fetches(0, 2);
+    let refused = Event::RowsRefused { batch: id(1) };
+    let actions = owner.hears(refused.clone());
+    let lane = record(&actions);
+    assert_eq!(lane.owed[&PARTITION].as_slice(), [range(0, 2)]);
+    assert_eq!((lane.next[&PARTITION], lane.parked), (Offset(2), None));
+    assert_eq!(debt_read(&actions), (range(0, 2), Pins::OWN_OFFSETS));
+    assert!(owner.hears(refused).is_empty(), "an answer that comes twice gives nothing up");
+    let late = owner.hears(prepared(1, range(0, 2), &[]));
+    assert!(matches!(late[..], [Action::Abort { .. }]), "an id stands for its rows: {late:?}");
+    assert_eq!(owner.engine.wanted(LANE, PARTITION, range(0, 4)).as_slice(), [range(2, 4)]);
+}
+
+#[test]
 fn nothing_is_revealed_while_the_dead_letters_of_refused_rows_are_on_their_way() {
     let mut owner = Owner::of(0, None);
     owner.fetches(0, 2);

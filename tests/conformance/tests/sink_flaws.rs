@@ -4,12 +4,12 @@ use arrow_array::{cast::AsArray, types::Int64Type};
 use async_trait::async_trait;
 use bytes::Bytes;
 use outflow_api::{
-    BatchId, Blame, CommitOutcome, CommitPermit, Delivered, Encoded, Fault, Finding, Piece, Prepared, Remote,
-    SealedBatch, Sink, SweepReport, SweepScope,
+    BatchId, Blame, CommitOutcome, CommitPermit, Delivered, Encoded, Fault, Finding, Piece, PrepareOutcome, Prepared,
+    Remote, SealedBatch, Sink, SweepReport, SweepScope,
 };
 use outflow_conformance::sink::{self, Destination};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -26,6 +26,17 @@ enum Flaw {
     RemovesNothing,
     RemovesOthers,
     RemovesByAnyReceipt,
+    ShowsWhatItRefuses,
+    NamesOtherRows,
+    LeavesOutWhatItRefuses,
+    RefusesWithoutEnd,
+}
+
+/// When rows are refused for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refuses {
+    WhenPrepared,
+    WhenCommitted,
 }
 
 const SECRET: &str = "hunter2";
@@ -34,6 +45,7 @@ const SECRET: &str = "hunter2";
 struct Store {
     staged: BTreeMap<String, Vec<i64>>,
     visible: BTreeMap<String, Vec<i64>>,
+    refused: BTreeSet<i64>,
 }
 
 #[derive(Clone)]
@@ -41,13 +53,15 @@ struct Memory {
     store: Arc<Mutex<Store>>,
     place: u8,
     flaw: Flaw,
+    refuses: Refuses,
     remote: Option<Remote>,
 }
 
 impl Memory {
     fn new(place: u8, flaw: Flaw) -> Memory {
         let credential = if flaw == Flaw::NamesItsSecret { SECRET } else { "the test's own" };
-        Memory { store: Arc::default(), place, flaw, remote: Some(Remote::new("memory", credential)) }
+        let (store, refuses) = (Arc::default(), Refuses::WhenPrepared);
+        Memory { store, place, flaw, refuses, remote: Some(Remote::new("memory", credential)) }
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
@@ -60,6 +74,15 @@ impl Memory {
             return Ok(id);
         }
         Err(Fault::park(Blame::Us, "other-destination", "not prepared here"))
+    }
+
+    /// By their places.
+    fn refused(&self, rows: &[i64]) -> Vec<(usize, String)> {
+        let store = self.store();
+        let is_refused = |row: &i64| store.refused.contains(row) || self.flaw == Flaw::RefusesWithoutEnd;
+        let refused = rows.iter().enumerate().filter(|(_, row)| !store.refused.is_empty() && is_refused(row));
+        let place = |index: usize| if self.flaw == Flaw::NamesOtherRows { index.saturating_sub(1) } else { index };
+        refused.map(|(index, row)| (place(index), format!("{row} is refused"))).collect()
     }
 }
 
@@ -81,13 +104,25 @@ impl Sink for Memory {
         Ok(Encoded { pieces: vec![piece], rejected: Vec::new() })
     }
 
-    async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<Prepared, Fault> {
+    async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<PrepareOutcome, Fault> {
+        let mut rows = rows_of(encoded);
+        let refused = if self.refuses == Refuses::WhenPrepared { self.refused(&rows) } else { Vec::new() };
         let mut store = self.store();
-        store.staged.insert(id.to_string(), rows_of(encoded));
+        if self.flaw == Flaw::LeavesOutWhatItRefuses {
+            rows.retain(|row| !store.refused.contains(row));
+        } else if !refused.is_empty() {
+            if self.flaw == Flaw::ShowsWhatItRefuses {
+                store.visible.insert(id.to_string(), rows);
+            }
+            return Ok(PrepareOutcome::Refused { rows: refused });
+        }
+        if self.refuses == Refuses::WhenPrepared {
+            store.staged.insert(id.to_string(), rows);
+        }
         if self.flaw == Flaw::ShowsWhatIsPrepared {
             store.visible.insert(id.to_string(), rows_of(encoded));
         }
-        Ok(Prepared { id, token: [&[self.place], id.to_string().as_bytes()].concat().into() })
+        Ok(Prepared { id, token: [&[self.place], id.to_string().as_bytes()].concat().into() }.into())
     }
 
     async fn commit(&self, permit: &CommitPermit, encoded: Option<&Encoded>) -> Result<CommitOutcome, Fault> {
@@ -95,6 +130,7 @@ impl Sink for Memory {
         if encoded.is_some_and(|encoded| encoded.pieces[0].name != id) {
             return Err(Fault::park(Blame::Us, "rows-differ", "another batch"));
         }
+        let refused = encoded.map(|encoded| self.refused(&rows_of(encoded))).unwrap_or_default();
         let mut store = self.store();
         let again = self.flaw == Flaw::WritesAgain && encoded.is_some();
         if store.visible.contains_key(&id) && !again {
@@ -104,6 +140,12 @@ impl Sink for Memory {
             let blind = self.flaw == Flaw::NeverLooks;
             return Ok(if blind { CommitOutcome::AlreadyCommitted } else { CommitOutcome::NeedsRows });
         };
+        if !refused.is_empty() && self.refuses == Refuses::WhenCommitted {
+            if self.flaw == Flaw::ShowsWhatItRefuses {
+                store.visible.insert(id, rows);
+            }
+            return Ok(CommitOutcome::Rejected { rows: refused });
+        }
         let name = if store.visible.contains_key(&id) { format!("{id}-again") } else { id };
         store.visible.insert(name, rows);
         Ok(CommitOutcome::Committed)
@@ -165,22 +207,32 @@ impl Destination for Memory {
     async fn visible(&self) -> BTreeMap<String, Vec<i64>> {
         self.store().visible.clone()
     }
+
+    fn refuse(&self, row: i64) -> bool {
+        self.store().refused.insert(row)
+    }
 }
 
 /// Whether a law is broken.
-async fn is_found(flaw: Flaw) -> bool {
-    let laws = tokio::spawn(async move { sink::all(&Memory::new(1, flaw)).await });
+async fn is_found(flaw: Flaw, refuses: Refuses) -> bool {
+    let sink = Memory { refuses, ..Memory::new(1, flaw) };
+    let laws = tokio::spawn(async move { sink::all(&sink).await });
     laws.await.is_err()
 }
 
 #[tokio::test]
 async fn a_sound_sink_keeps_every_law_and_each_flaw_breaks_one() {
-    assert!(!is_found(Flaw::None).await);
+    for refuses in [Refuses::WhenPrepared, Refuses::WhenCommitted] {
+        assert!(!is_found(Flaw::None, refuses).await, "{refuses:?}");
+        for flaw in [Flaw::ShowsWhatItRefuses, Flaw::NamesOtherRows, Flaw::RefusesWithoutEnd] {
+            assert!(is_found(flaw, refuses).await, "{flaw:?} {refuses:?} was not found");
+        }
+    }
     let flaws = [Flaw::ShowsWhatIsPrepared, Flaw::WritesAgain, Flaw::AcceptsAnyToken, Flaw::NeverLooks];
     let flaws = flaws.into_iter().chain([Flaw::SweepsWhatIsPending, Flaw::NamesItsSecret]);
     let removals = [Flaw::RemovesTheName, Flaw::RemovesNothing, Flaw::RemovesOthers, Flaw::RemovesByAnyReceipt];
-    for flaw in flaws.chain(removals) {
-        assert!(is_found(flaw).await, "{flaw:?} was not found");
+    for flaw in flaws.chain(removals).chain([Flaw::LeavesOutWhatItRefuses]) {
+        assert!(is_found(flaw, Refuses::WhenPrepared).await, "{flaw:?} was not found");
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Batch {
     pub run: Run,
     pub covers: BTreeMap<TopicPartition, OffsetRange>,
     pub rows: Vec<RowId>,
+    /// What they become.
+    version: Revision,
     pub letters: BTreeSet<RowId>,
     pub stage: Stage,
     /// Its staging is gone: Lost is the honest answer.
@@ -238,8 +240,8 @@ impl Checker {
             format!("{id} counts {} rows and {rejected} rejected ones of {}", pending.rows, rows.len())
         })?;
         self.repairs.decided(id, run, &rows)?;
-        let covers = pending.covers.clone();
-        self.batches.insert(id, Batch { run, covers, rows, letters, stage: Stage::Decided, expired: false });
+        let (covers, version) = (pending.covers.clone(), pending.version);
+        self.batches.insert(id, Batch { run, covers, rows, version, letters, stage: Stage::Decided, expired: false });
         Ok(())
     }
 
@@ -350,6 +352,14 @@ impl Checker {
             self.fates.set(batch.run, *row, Fate::Visible);
         }
         Ok(())
+    }
+
+    /// Rows that are sent with the reveal, from memory or read again, are of the shape that was decided.
+    pub fn is_shaped(&self, id: BatchId, version: Revision) -> Verdict {
+        let decided = self.batches.get(&id).map(|batch| batch.version);
+        must(decided.is_none_or(|decided| decided == version), || {
+            format!("{id} is sent in the shape of {version:?}, and was decided in that of {decided:?}")
+        })
     }
 
     /// What stands under a batch's name is that batch.

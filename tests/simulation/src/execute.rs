@@ -102,6 +102,17 @@ impl World {
         batch.lane == REJECT_LANE || is_unfit && !is_mended
     }
 
+    /// What the destination refuses of these rows when they are sent, and nobody knew. Then it has none of them.
+    fn refused_late(&mut self, batch: BatchId, rows: &[RowId], spent: &Offsets, process: &Process) -> Vec<RowId> {
+        let is_spent = |row: &RowId| spent.get(&row.0).is_some_and(|spent| spent.contains(&row.1));
+        let is_known = |row: &RowId| process.refused.contains(&(batch.lane, *row));
+        let fits_model = |row: &RowId| self.log.row(*row).is_some_and(|row| row.fit != Fit::NotModel);
+        let sent = rows.iter().filter(|row| batch.lane != REJECT_LANE && fits_model(row));
+        let refused = sent.filter(|row| !is_spent(row) && !is_known(row) && self.is_rejected(**row, batch));
+        let refused = refused.copied().collect();
+        self.lateness.names(refused)
+    }
+
     fn prepare(
         &mut self,
         spec: &BatchSpec,
@@ -110,6 +121,11 @@ impl World {
         process: &mut Process,
         luck: Luck,
     ) -> Answer {
+        let refused = if luck.effect { self.refused_late(spec.id, rows, spent, process) } else { Vec::new() };
+        if !refused.is_empty() {
+            process.refused.extend(refused.into_iter().filter(|_| luck.answer).map(|row| (spec.id.lane, row)));
+            return Answer::bare(Event::RowsRefused { batch: spec.id });
+        }
         let (mut fitting, mut rejected, mut letters, mut end) = (Vec::new(), Vec::new(), 0, rows.len());
         for (index, row) in rows.iter().enumerate() {
             if spent.get(&row.0).is_some_and(|spent| spent.contains(&row.1)) {
@@ -206,6 +222,9 @@ impl World {
             }
             None => None,
         };
+        if rows.is_some() {
+            self.checker.is_shaped(id, pending.version)?;
+        }
         let is_rejected = |(key, offset): &RowId| pending.rejected.get(key).is_some_and(|own| own.contains(offset));
         let rows = rows.map(|rows| rows.into_iter().filter(|row| !is_rejected(row)).collect::<Vec<RowId>>());
         let unfit = |row: &&RowId| self.log.row(**row).is_some_and(|row| row.fit == Fit::NotDestination);

@@ -11,6 +11,7 @@ mod execute;
 mod fates;
 mod held;
 mod journal;
+mod lateness;
 mod log;
 mod news;
 mod options;

@@ -21,6 +21,8 @@ pub struct Process {
     pub held: Held,
     /// Encoded batches not yet visible; they may be dropped at any time.
     pub memory: BTreeMap<BatchId, Vec<RowId>>,
+    /// Rows that their lanes' destinations refused when they were sent.
+    pub refused: BTreeSet<(LaneId, RowId)>,
     pub reading: BTreeSet<Track>,
     /// Partitions of the shard that it has heard of.
     pub partitions: BTreeSet<TopicPartition>,
@@ -71,9 +73,9 @@ impl Answer {
     }
 
     pub fn may_echo(&self) -> bool {
-        use Event::{DebtRead, DeliveriesRead, LedgerRead, Prepared, Removed, Revealed};
-        let of_ledger = matches!(self.event, LedgerRead { .. } | DeliveriesRead { .. });
-        of_ledger || matches!(self.event, Prepared(_) | DebtRead(_) | Revealed { .. } | Removed { .. })
+        use Event::{DebtRead, DeliveriesRead, LedgerRead, Prepared, Removed, Revealed, RowsRefused};
+        let others = matches!(self.event, LedgerRead { .. } | DeliveriesRead { .. } | RowsRefused { .. });
+        others || matches!(self.event, Prepared(_) | DebtRead(_) | Revealed { .. } | Removed { .. })
     }
 }
 
@@ -87,6 +89,7 @@ impl Process {
             answers: Vec::new(),
             held: Held::default(),
             memory: BTreeMap::new(),
+            refused: BTreeSet::new(),
             reading: BTreeSet::new(),
             partitions: BTreeSet::new(),
             told: Revision(0),

@@ -5,6 +5,7 @@ use crate::{
     destination::{Destination, Kind},
     execute::{Luck, reason},
     journal::Journal,
+    lateness::Lateness,
     news::Forgetting,
     process::{Answer, Call, What},
 };
@@ -38,6 +39,7 @@ pub struct World {
     pub tells: bool,
     replaces: Replaces,
     pub resends: Resends,
+    pub lateness: Lateness,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +63,7 @@ impl World {
         world.draw_log();
         world.replaces = Replaces::draw(seed);
         world.resends = Resends::draw(seed, &world.replaces);
+        world.lateness = Lateness::draw(seed);
         let World { catalogue, rng, log, .. } = &mut world;
         catalogue.draw_begins(rng, log);
         world
@@ -94,6 +97,7 @@ impl World {
             tells: false,
             replaces: Replaces::none(),
             resends: Resends::none(),
+            lateness: Lateness::none(),
             options,
         }
     }

@@ -102,7 +102,12 @@ async fn every_refusal_of_azure_has_its_code() {
         settings[field] = value.into();
         let sink = open(&settings);
         let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
-        let prepared = sink.prepare(batch.id, &encoded).await.expect("small batches need no request");
+        let prepared = sink
+            .prepare(batch.id, &encoded)
+            .await
+            .expect("small batches need no request")
+            .prepared()
+            .expect("no row is refused");
         sink.commit(&CommitPermit::mint(prepared), Some(&encoded)).await.expect_err("refused").code
     };
     assert_eq!(code("access_key", "d3Jvbmctc2VjcmV0").await, "bad-credentials");

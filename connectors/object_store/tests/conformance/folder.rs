@@ -85,7 +85,7 @@ async fn staged_files_that_are_gone_are_written_again_from_their_rows() {
     let folder = Folder::new(PARTITIONS[1]);
     let (sink, batch) = (folder.open(), Batch::new(Size::Small, 1));
     let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
-    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm");
+    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm").prepared().expect("no row is refused");
     fs::remove_dir_all(folder.folder.path().join("lake/.outflow-staging")).expect("it is there");
     let permit = CommitPermit::mint(prepared);
     assert_eq!(sink.commit(&permit, None).await.expect("calm"), CommitOutcome::NeedsRows);
@@ -101,7 +101,7 @@ async fn ndjson_is_a_line_for_each_row_and_the_same_file_each_time() {
     let sink = open(&json!({ "url": url, "file": { "type": "ndjson", "compression": "none" } }));
     let batch = Batch::new(Size::Small, 1);
     let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
-    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm");
+    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm").prepared().expect("no row is refused");
     sink.commit(&CommitPermit::mint(prepared), None).await.expect("calm");
     let text = fs::read_to_string(folder.path().join(format!("{}.ndjson", batch.id))).expect("it is visible");
     let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line is JSON"));

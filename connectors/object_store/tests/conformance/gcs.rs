@@ -115,7 +115,12 @@ async fn a_bucket_of_gcs_that_is_not_there_parks() {
     let bucket = Bucket::new(None, 0);
     let (sink, batch) = (open(&bucket.settings("gs://nowhere/orders")), Batch::new(Size::Small, 1));
     let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
-    let prepared = sink.prepare(batch.id, &encoded).await.expect("objects that are put whole need no request");
+    let prepared = sink
+        .prepare(batch.id, &encoded)
+        .await
+        .expect("objects that are put whole need no request")
+        .prepared()
+        .expect("no row is refused");
     let fault = sink.commit(&CommitPermit::mint(prepared), Some(&encoded)).await.expect_err("no such bucket");
     assert_eq!(fault.code, "bucket-missing");
 }

@@ -102,7 +102,7 @@ async fn an_object_of_many_parts_is_staged_and_completed() {
     let mut encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
     // The store does not look into it: three parts of random size.
     encoded.pieces[0].bytes = (0..21).map(|n| vec![n; 1_000_003].into()).collect();
-    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm");
+    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm").prepared().expect("no row is refused");
     assert!(String::from_utf8_lossy(&prepared.token).matches('-').count() > 3);
     let permit = CommitPermit::mint(prepared);
     assert_eq!(sink.commit(&permit, None).await.expect("calm"), CommitOutcome::Committed);
@@ -119,7 +119,9 @@ async fn a_completion_that_is_answered_well_and_not_done_loses_no_row() {
     let bucket = Bucket::behind(None, |port| FaultyServer::translating(port, 0, translation));
     let (sink, batch) = (bucket.open(), Batch::new(Size::Large, 1));
     let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
-    let permit = CommitPermit::mint(sink.prepare(batch.id, &encoded).await.expect("calm"));
+    let permit = CommitPermit::mint(
+        sink.prepare(batch.id, &encoded).await.expect("calm").prepared().expect("no row is refused"),
+    );
     assert!(!bucket.s3.staged_files("lake").is_empty(), "it is staged");
     assert_eq!(sink.commit(&permit, None).await.expect("calm"), CommitOutcome::NeedsRows);
     assert_eq!(sink.commit(&permit, Some(&encoded)).await.expect("calm"), CommitOutcome::Committed);
@@ -150,7 +152,7 @@ async fn an_object_of_somebody_else_under_our_key_parks() {
     let bucket = Bucket::new(None, 0);
     let (sink, batch) = (bucket.open(), Batch::new(Size::Small, 1));
     let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
-    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm");
+    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm").prepared().expect("no row is refused");
     let path = object_store::path::Path::from(format!("orders/{}", encoded.pieces[0].name));
     bucket.reader.put(&path, "something else".into()).await.expect("calm");
     for rows in [None, Some(&encoded)] {
@@ -169,7 +171,12 @@ async fn every_refusal_of_s3_has_its_code() {
         fields.extend(change.as_object().expect("an object").clone());
         let sink = open(&settings);
         let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
-        let prepared = sink.prepare(batch.id, &encoded).await.expect("small batches need no request");
+        let prepared = sink
+            .prepare(batch.id, &encoded)
+            .await
+            .expect("small batches need no request")
+            .prepared()
+            .expect("no row is refused");
         let fault = sink.commit(&CommitPermit::mint(prepared), Some(&encoded)).await.expect_err("refused");
         assert!(!fault.to_string().contains("wrong-secret"), "{fault}");
         let examined = sink.examine().await.into_iter().find_map(|finding| finding.result.err());
@@ -216,7 +223,7 @@ async fn an_upload_that_has_expired_is_written_whole_from_its_rows() {
     let bucket = Bucket::new(PARTITIONS[1], 0);
     let (sink, batch) = (bucket.open(), Batch::new(Size::Large, 1));
     let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
-    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm");
+    let prepared = sink.prepare(batch.id, &encoded).await.expect("calm").prepared().expect("no row is refused");
     // As a lifecycle rule does.
     sink.abort(&prepared).await.expect("calm");
     let permit = CommitPermit::mint(prepared);

@@ -114,6 +114,7 @@ async fn who_may_append_is_told_the_grant_to_remove(settings: &Value) {
     let (sink, batch) = (SHAPE.open(settings), SHAPE.sealed(&RECORDS));
     SHAPE.deliver(settings, &batch).await;
     let prepared = sink.prepare(batch.id, &sink.encode(&batch).expect("as before")).await.expect("nothing is sent");
+    let prepared = prepared.prepared().expect("no row is refused");
     let old = Delivered { id: batch.id, receipt: sink.receipt(&prepared) };
     let fault = sink.remove(&old).await.expect_err("it may only append");
     assert_eq!(fault.code, "denied", "{fault}");

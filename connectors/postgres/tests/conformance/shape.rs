@@ -74,7 +74,8 @@ impl Shape<'_> {
     pub async fn try_deliver(&self, settings: &Value, batch: &SealedBatch) -> Result<CommitOutcome, Fault> {
         let sink = self.open(settings);
         let encoded = sink.encode(batch).expect("it can be encoded");
-        let prepared = sink.prepare(batch.id, &encoded).await.expect("nothing is sent");
+        let prepared =
+            sink.prepare(batch.id, &encoded).await.expect("nothing is sent").prepared().expect("no row is refused");
         sink.commit(&CommitPermit::mint(prepared), Some(&encoded)).await
     }
 

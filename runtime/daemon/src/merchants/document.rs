@@ -5,6 +5,7 @@ use crate::{
     merchants::{Merchants, in_time, new_id, target},
     opener::ConfiguredOpener,
     plan::{from, lane},
+    quotas,
 };
 use outflow_api::{LaneId, Revision};
 use outflow_catalogue::{Catalogue, Draft, Order, Origin, Wanted, draft};
@@ -53,7 +54,9 @@ impl Merchants {
         let merchant =
             merchant_document(&document(id), content, &config.worker, &connectors, sinks, &SystemEnvironment);
         let merchant = merchant.map_err(|problems| Refusal::malformed(problems.to_string()))?;
-        Ok((plan(&catalogue, &merchant, &connectors, content, expected), known.is_none()))
+        let plan = plan(&catalogue, &merchant, &connectors, content, expected);
+        quotas::check(&catalogue, &plan.wanted, config.worker.shards)?;
+        Ok((plan, known.is_none()))
     }
 
     /// Whether he could be put, as far as it is known without putting him. `more`: connectors that would be put first.

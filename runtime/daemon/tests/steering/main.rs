@@ -5,6 +5,7 @@ mod documents;
 mod dry_run;
 mod events;
 mod letters;
+mod quotas;
 mod renewal;
 mod rest;
 mod site;

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::join_all;
 use outflow_api::{
-    BatchId, CommitOutcome, CommitPermit, Encoded, Finding, Generation, Incarnation, Prepared, SealedBatch, Sink,
-    SweepReport, SweepScope,
+    BatchId, CommitOutcome, CommitPermit, Encoded, Finding, Generation, Incarnation, PrepareOutcome, Prepared,
+    SealedBatch, Sink, SweepReport, SweepScope,
 };
 use std::{
     future::pending,
@@ -68,11 +68,11 @@ impl Sink for StoreSink {
         Ok(Encoded::default())
     }
 
-    async fn prepare(&self, id: BatchId, _: &Encoded) -> Result<Prepared, Fault> {
+    async fn prepare(&self, id: BatchId, _: &Encoded) -> Result<PrepareOutcome, Fault> {
         if self.prepare_asks {
             self.store.ask().await?;
         }
-        Ok(Prepared { id, token: Bytes::from_static(b"token") })
+        Ok(Prepared { id, token: Bytes::from_static(b"token") }.into())
     }
 
     async fn commit(&self, _: &CommitPermit, _: Option<&Encoded>) -> Result<CommitOutcome, Fault> {
@@ -103,10 +103,12 @@ fn batch(lane: u32) -> BatchId {
 
 async fn prepare(calls: &Calls, sink: &Arc<dyn Sink>, lane: u32) -> Result<Prepared, String> {
     let prepared = delivery::prepare(Arc::clone(sink), batch(lane), &Encoded::default(), calls, || ()).await;
-    prepared.map(|(prepared, _)| prepared).map_err(|trouble| match trouble {
-        Trouble::Park(reason) => reason.code,
-        Trouble::Stop(fault) => panic!("{fault}"),
-    })
+    match prepared {
+        Ok(delivery::Answer::Prepared(prepared, _)) => Ok(prepared),
+        Ok(delivery::Answer::Refused(rows)) => panic!("{rows:?} are refused"),
+        Err(Trouble::Park(reason)) => Err(reason.code),
+        Err(Trouble::Stop(fault)) => panic!("{fault}"),
+    }
 }
 
 async fn commit(calls: &Calls, sink: &Arc<dyn Sink>, lane: u32, stalled: &AtomicUsize) -> CommitOutcome {

@@ -3,10 +3,12 @@
 use super::*;
 use crate::{
     pass::{Found, Want},
+    refusals,
     route::Shares,
     rows::Waiting,
 };
 use outflow_api::Sink;
+use outflow_engine::too_many_rejects;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A decided batch that cannot be tried now.
@@ -149,7 +151,8 @@ impl ShardTask {
             // An operator gave it up between two tries.
             return drop(self.pieces.remove(&batch));
         }
-        if pending.token.is_empty() {
+        // All rows became dead letters, now or when they were sent: there is nothing to be seen.
+        if pending.token.is_empty() || pending.rows == 0 {
             return drop(mail.send(Mail::Revealed { batch, outcome: Revealed::Committed, letters: Vec::new() }));
         }
         let lane = match self.lane(batch.lane, pending.version) {
@@ -164,10 +167,21 @@ impl ShardTask {
         let (calls, today) = (Arc::clone(&self.shared.calls), self.today(lane, pending.version, batch));
         self.tasks.spawn(async move {
             let encoded = pieces.as_ref().map(|pieces| &pieces.encoded);
-            if let Some(answer) = settle(today, &permit, encoded, batch, &mail, (repeated, &calls)).await {
-                let _ = mail.send(answer);
-            }
+            let answer = match settle(today, &permit, encoded, batch, &mail, (repeated, &calls)).await {
+                Settled::GivenUp => return,
+                Settled::Failed(fault) => Mail::Failed(fault),
+                Settled::Outcome(outcome) => Mail::Revealed { batch, outcome, letters: Vec::new() },
+                // Their records are gone, and dead letters are made of those.
+                Settled::Refused(_) => Mail::RecordsNeeded { batch },
+            };
+            let _ = mail.send(answer);
         });
+    }
+
+    /// The rows are read again, and sent with their records at hand.
+    pub(super) fn records_needed(&mut self, batch: BatchId) {
+        self.pieces.remove(&batch);
+        self.revealed(batch, Revealed::NeedsRows, Vec::new());
     }
 
     /// The lane's sink with today's credentials, asked for before each try: somebody may have mended them, or given the
@@ -226,23 +240,58 @@ impl ShardTask {
         let (repeated, calls) = (self.shared.status.repeats_of(&lane.connector), Arc::clone(&self.shared.calls));
         let id = pending.id;
         let today = self.today(lane.clone(), pending.version, id);
-        let job = self.job(id, lane, found, pending.covers.clone(), pending.rejected.clone());
+        let job = self.job(id, lane.clone(), found, pending.covers.clone(), pending.rejected.clone());
+        let refused = self.refused_job(lane, &pending);
         self.tasks.spawn(async move {
-            let answer = match make(&compute, job).await {
-                Ok(made) if pending.is_of(made.rows, made.rows_hash) => {
-                    settle(today, &permit, Some(&made.encoded), id, &mail, (repeated, &calls)).await
-                }
-                Ok(_) => Some(Mail::Revealed { batch: id, outcome: Revealed::RowsDiffer, letters: Vec::new() }),
-                Err(fault) => {
-                    let _ = mail.send(Mail::Engine(Event::RevealStalled { batch: id, reason: reason(&fault) }));
+            let revealed = |outcome, letters| Mail::Revealed { batch: id, outcome, letters };
+            let settled = match make(&compute, job).await {
+                Ok(made) if !pending.is_of(made.rows, made.rows_hash) => Ok(revealed(Revealed::RowsDiffer, Vec::new())),
+                Ok(made) => match settle(today, &permit, Some(&made.encoded), id, &mail, (repeated, &calls)).await {
+                    Settled::GivenUp => return,
+                    Settled::Failed(fault) => Ok(Mail::Failed(fault)),
+                    Settled::Outcome(outcome) => Ok(revealed(outcome, Vec::new())),
+                    Settled::Refused(rows) => match refused(rows, made) {
+                        Ok(job) => make(&compute, job).await.map_err(|fault| reason(&fault)).map(|made| {
+                            let Made { rejected: rows, letters, .. } = made;
+                            revealed(Revealed::Rejected { rows }, letters)
+                        }),
+                        Err(reason) => Err(reason),
+                    },
+                },
+                Err(fault) => Err(reason(&fault)),
+            };
+            let answer = match settled {
+                Ok(answer) => answer,
+                Err(reason) => {
+                    let _ = mail.send(Mail::Engine(Event::RevealStalled { batch: id, reason }));
                     tokio::time::sleep(LATER).await;
-                    Some(Mail::Reveal { permit, pending: Box::new(pending), read_rows: true })
+                    Mail::Reveal { permit, pending: Box::new(pending), read_rows: true }
                 }
             };
-            if let Some(answer) = answer {
-                let _ = mail.send(answer);
-            }
+            let _ = mail.send(answer);
         });
+    }
+
+    /// What makes dead letters of the rows that the destination refuses of a decided batch: of as many as go into one
+    /// transaction (P11). The others are refused again by the next call.
+    fn refused_job(
+        &self,
+        lane: OpenLane,
+        pending: &Pending,
+    ) -> impl FnOnce(Vec<(usize, String)>, Made) -> Result<Job, Reason> + Send + use<> {
+        let (id, percent_max) = (pending.id, lane.reject_percent_max);
+        let rejected: usize = pending.rejected.values().map(Vec::len).sum();
+        let rows = pending.rows as usize + rejected;
+        let job = self.job(id, lane, Waiting::default(), pending.covers.clone(), pending.rejected.clone());
+        move |refused, made| {
+            if let Some(reason) = too_many_rejects(rows as u64, (rejected + refused.len()) as u64, percent_max) {
+                return Err(reason);
+            }
+            let refused = refusals::reasons(id, refused, &made.provenance)?;
+            let mut rows = Waiting::default();
+            made.kept.into_iter().for_each(|kept| rows.keep(kept));
+            Ok(Job { rows, refused, ..job })
+        }
     }
 
     pub(super) fn revealed(&mut self, batch: BatchId, outcome: Revealed, letters: Vec<DeadLetter>) {
@@ -279,6 +328,15 @@ impl ShardTask {
     }
 }
 
+/// What came of a commit.
+enum Settled {
+    Outcome(Revealed),
+    /// Rows of the batch as it was encoded, and why.
+    Refused(Vec<(usize, String)>),
+    GivenUp,
+    Failed(Fault),
+}
+
 /// One commit, until it answers or is given up.
 async fn settle(
     sink: impl Fn() -> Option<Arc<dyn Sink>>,
@@ -287,19 +345,16 @@ async fn settle(
     batch: BatchId,
     mail: &mpsc::UnboundedSender<Mail>,
     (repeated, calls): (impl Fn(), &Calls),
-) -> Option<Mail> {
+) -> Settled {
     let stalled = |reason: Reason| drop(mail.send(Mail::Engine(Event::RevealStalled { batch, reason })));
     let outcome = match delivery::commit(sink, permit, encoded, calls, stalled, repeated).await {
-        Ok(None) => return None,
+        Ok(None) => return Settled::GivenUp,
         Ok(Some(CommitOutcome::Committed)) => Revealed::Committed,
         Ok(Some(CommitOutcome::AlreadyCommitted)) => Revealed::AlreadyCommitted,
         Ok(Some(CommitOutcome::NeedsRows)) => Revealed::NeedsRows,
         Ok(Some(CommitOutcome::Lost)) => Revealed::Lost,
-        Ok(Some(CommitOutcome::Rejected { .. })) => {
-            let hint = "the destination refuses rows at commit, which no sink of this build does: this is a bug";
-            return Some(Mail::Failed(Fault::halt("rejected-at-commit", hint)));
-        }
-        Err(fault) => return Some(Mail::Failed(fault)),
+        Ok(Some(CommitOutcome::Rejected { rows })) => return Settled::Refused(rows),
+        Err(fault) => return Settled::Failed(fault),
     };
-    Some(Mail::Revealed { batch, outcome, letters: Vec::new() })
+    Settled::Outcome(outcome)
 }

@@ -219,7 +219,7 @@ impl ShardTask {
                         let slice = outflow_api::RowSlice { block: Arc::clone(block), rows };
                         self.open.keep(share.lane, share.version, Kept { slice, memory: Arc::clone(memory) });
                     }
-                    Taking::Some(_) => self.open.copy(share.lane, share.version, block, rows.iter()),
+                    Taking::Some(_) => self.open.copy(share.lane, share.version, block, &rows),
                 }
             }
         }

@@ -15,7 +15,8 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// A column while it grows. Every kind can be cut back to any length it had, which is how a rejected record leaves no
-/// trace; the builders of arrow cannot, hence these.
+/// trace; the builders of arrow cannot, hence these. One that has no value in the last rows may be shorter than others,
+/// until `pad`: of sixty columns most records fill a dozen.
 pub enum Column {
     Integer(Values<i64>),
     Double(Values<f64>),
@@ -62,6 +63,12 @@ pub fn make_room<T>(values: &mut Vec<T>, ratio: f64) {
     values.reserve_exact(wanted.saturating_sub(values.len()));
 }
 
+/// Of the ends of values: as many more that hold nothing.
+pub fn repeat_last(ends: &mut Vec<i32>, count: usize) {
+    let last = ends[ends.len() - 1];
+    ends.resize(ends.len() + count, last);
+}
+
 impl<T: Copy + Default> Values<T> {
     fn new() -> Values<T> {
         Values { values: Vec::new(), nulls: NullBufferBuilder::new(0) }
@@ -73,9 +80,9 @@ impl<T: Copy + Default> Values<T> {
         self.nulls.append_non_null();
     }
 
-    pub fn push_null(&mut self) {
-        self.values.push(T::default());
-        self.nulls.append_null();
+    fn push_nulls(&mut self, count: usize) {
+        self.values.resize(self.values.len() + count, T::default());
+        self.nulls.append_n_nulls(count);
     }
 
     fn truncate(&mut self, length: usize) {
@@ -90,9 +97,14 @@ impl<T: Copy + Default> Values<T> {
 
 impl Flags {
     #[inline]
-    fn push(&mut self, value: Option<bool>) {
-        self.values.append(value.unwrap_or_default());
-        self.nulls.append(value.is_some());
+    fn push(&mut self, value: bool) {
+        self.values.append(value);
+        self.nulls.append_non_null();
+    }
+
+    fn push_nulls(&mut self, count: usize) {
+        self.values.append_n(count, false);
+        self.nulls.append_n_nulls(count);
     }
 }
 
@@ -113,9 +125,9 @@ impl Text {
         self.nulls.append_non_null();
     }
 
-    pub fn push_null(&mut self) {
-        self.end();
-        self.nulls.append_null();
+    pub fn push_nulls(&mut self, count: usize) {
+        repeat_last(&mut self.ends, count);
+        self.nulls.append_n_nulls(count);
     }
 
     #[inline]
@@ -209,17 +221,26 @@ impl Column {
         }
     }
 
-    pub fn push_null(&mut self) {
+    /// Nulls up to this length, where it is shorter.
+    #[inline]
+    pub fn pad(&mut self, length: usize) {
+        let missing = length.saturating_sub(self.len());
+        if missing > 0 {
+            self.push_nulls(missing);
+        }
+    }
+
+    fn push_nulls(&mut self, count: usize) {
         match self {
-            Column::Integer(values) | Column::Timestamp(values) => values.push_null(),
-            Column::Double(values) => values.push_null(),
-            Column::Boolean(flags) => flags.push(None),
-            Column::Text(text) | Column::Hashed(text) | Column::Json(text) => text.push_null(),
-            Column::Date(values) => values.push_null(),
-            Column::Decimal { values, .. } => values.push_null(),
-            Column::Struct(column) => column.push_null(),
-            Column::List(list) => list.push_null(),
-            Column::Map(map) => map.push_null(),
+            Column::Integer(values) | Column::Timestamp(values) => values.push_nulls(count),
+            Column::Double(values) => values.push_nulls(count),
+            Column::Boolean(flags) => flags.push_nulls(count),
+            Column::Text(text) | Column::Hashed(text) | Column::Json(text) => text.push_nulls(count),
+            Column::Date(values) => values.push_nulls(count),
+            Column::Decimal { values, .. } => values.push_nulls(count),
+            Column::Struct(column) => column.push_nulls(count),
+            Column::List(list) => list.push_nulls(count),
+            Column::Map(map) => map.push_nulls(count),
         }
     }
 
@@ -278,7 +299,7 @@ impl Column {
         let Some(first) = scanner.peek() else { return scanner.fail("a value expected") };
         if first == b'n' {
             scanner.literal("null")?;
-            self.push_null();
+            self.push_nulls(1);
             return Ok(());
         }
         match (self, first) {
@@ -303,11 +324,11 @@ impl Column {
             (Column::Date(values), b'"') => values.push(date(scanner)?),
             (Column::Boolean(flags), b't') => {
                 scanner.literal("true")?;
-                flags.push(Some(true));
+                flags.push(true);
             }
             (Column::Boolean(flags), b'f') => {
                 scanner.literal("false")?;
-                flags.push(Some(false));
+                flags.push(false);
             }
             (Column::Struct(column), b'{') => column.append(scanner)?,
             (Column::List(list), b'[') => list.append(scanner)?,

@@ -52,7 +52,7 @@ impl JsonDecoder {
     }
 
     fn batch(&self, part: Part) -> RecordBatch {
-        let mut arrays = part.columns.finish();
+        let mut arrays = part.columns.finish(part.rows);
         arrays.extend(part.lineage.into_iter().flat_map(Lineage::finish));
         RecordBatch::try_new(Arc::clone(&self.schema), arrays).expect("columns are built by the schema's own model")
     }
@@ -87,7 +87,7 @@ impl Part<'_> {
         self.bytes += text.len();
         if self.rows == ROWS_BEFORE_ROOM {
             let ratio = self.bytes_ahead.max(self.bytes) as f64 / self.bytes as f64 * ROOM_MARGIN;
-            self.columns.make_room(ratio);
+            self.columns.make_room(self.rows, ratio);
         }
         Ok(())
     }

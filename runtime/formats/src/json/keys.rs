@@ -60,11 +60,6 @@ impl Met {
         self.0 |= bit;
         again
     }
-
-    #[inline]
-    pub fn all(&self, count: usize) -> bool {
-        self.0.count_ones() as usize == count
-    }
 }
 
 /// The key that was found.

@@ -1,5 +1,5 @@
 use super::{
-    column::{Column, Text, make_room},
+    column::{Column, Text, make_room, repeat_last},
     keys::{Key, Keys, Met},
     scanner::Scanner,
 };
@@ -66,20 +66,22 @@ impl StructColumn {
                 if met.perhaps_again(number) && member.len() > row {
                     member.truncate(row);
                 }
+                member.pad(row);
                 member.append(scanner).map_err(|reject| reject.within(fields[number].name()))
             }
             Key::Stranger(_) => scanner.value().map(drop),
         })?;
-        if !met.all(members.len()) {
-            members.iter_mut().filter(|member| member.len() == row).for_each(Column::push_null);
-        }
         nulls.append_non_null();
         Ok(())
     }
 
-    pub fn push_null(&mut self) {
-        self.members.iter_mut().for_each(Column::push_null);
-        self.nulls.append_null();
+    pub fn push_nulls(&mut self, count: usize) {
+        self.nulls.append_n_nulls(count);
+    }
+
+    fn pad_members(&mut self) {
+        let length = self.nulls.len();
+        self.members.iter_mut().for_each(|member| member.pad(length));
     }
 
     pub fn truncate(&mut self, length: usize) {
@@ -92,10 +94,12 @@ impl StructColumn {
     }
 
     pub fn make_room(&mut self, ratio: f64) {
+        self.pad_members();
         self.members.iter_mut().for_each(|member| member.make_room(ratio));
     }
 
     pub fn finish(mut self) -> StructArray {
+        self.pad_members();
         let members = self.members.into_iter().map(Column::finish).collect();
         StructArray::new(self.fields, members, self.nulls.finish())
     }
@@ -119,9 +123,9 @@ impl ListColumn {
         Ok(())
     }
 
-    pub fn push_null(&mut self) {
-        self.ends.push(end(self.items.len()));
-        self.nulls.append_null();
+    pub fn push_nulls(&mut self, count: usize) {
+        repeat_last(&mut self.ends, count);
+        self.nulls.append_n_nulls(count);
     }
 
     pub fn truncate(&mut self, length: usize) {
@@ -199,9 +203,9 @@ impl MapColumn {
         distinct.len() < keys.len()
     }
 
-    pub fn push_null(&mut self) {
-        self.ends.push(end(self.names.len()));
-        self.nulls.append_null();
+    pub fn push_nulls(&mut self, count: usize) {
+        repeat_last(&mut self.ends, count);
+        self.nulls.append_n_nulls(count);
     }
 
     pub fn truncate(&mut self, length: usize) {

@@ -96,14 +96,10 @@ impl Columns {
         self.strangers.gathered.clear();
         read_level(&mut self.root, &mut self.columns, row, scanner, Some(&mut self.strangers))?;
         the_end(scanner)?;
-        for column in &mut self.columns {
-            if column.len() == row {
-                column.push_null();
-            }
-        }
-        if let Some(index) = self.required.iter().find(|index| !self.columns[**index].is_valid(row)) {
+        let lacks = |index: &usize| self.columns[*index].len() <= row || !self.columns[*index].is_valid(row);
+        if let Some(index) = self.required.iter().copied().find(lacks) {
             let missing = Reject::new("missing-required", "a value is required, null or none found");
-            return Err(missing.within(&model.columns[*index].path.join(".")));
+            return Err(missing.within(&model.columns[index].path.join(".")));
         }
         self.strangers.end_record();
         Ok(())
@@ -113,12 +109,19 @@ impl Columns {
         self.columns.iter_mut().for_each(|column| column.expect(rows));
     }
 
-    pub fn make_room(&mut self, ratio: f64) {
+    /// Of `rows` that there are, to `ratio` times as many.
+    pub fn make_room(&mut self, rows: usize, ratio: f64) {
+        self.pad(rows);
         self.columns.iter_mut().for_each(|column| column.make_room(ratio));
         self.strangers.kept.make_room(ratio);
     }
 
-    pub fn finish(self) -> Vec<ArrayRef> {
+    fn pad(&mut self, rows: usize) {
+        self.columns.iter_mut().for_each(|column| column.pad(rows));
+    }
+
+    pub fn finish(mut self, rows: usize) -> Vec<ArrayRef> {
+        self.pad(rows);
         let mut arrays: Vec<ArrayRef> = self.columns.into_iter().map(Column::finish).collect();
         if self.strangers.policy == UnknownFields::Keep {
             arrays.push(Arc::new(self.strangers.kept.finish()));
@@ -158,6 +161,7 @@ fn read_slot(slot: &mut Slot, columns: &mut [Column], row: usize, scanner: &mut 
     let start = scanner.at;
     for column in &slot.columns {
         scanner.at = start;
+        columns[*column].pad(row);
         columns[*column].append(scanner)?;
     }
     let Some(within) = &mut slot.within else {
@@ -193,7 +197,7 @@ impl Strangers {
     fn end_record(&mut self) {
         match (self.policy, self.gathered.is_empty()) {
             (UnknownFields::Ignore | UnknownFields::Reject, _) => {}
-            (UnknownFields::Keep, true) => self.kept.push_null(),
+            (UnknownFields::Keep, true) => self.kept.push_nulls(1),
             (UnknownFields::Keep, false) => {
                 self.gathered.push(b'}');
                 self.kept.push_with(|out| out.extend_from_slice(&self.gathered));

@@ -145,6 +145,7 @@ impl Ground {
     async fn commit(&self, sink: &dyn Sink, batch: &SealedBatch, encoded: Option<Encoded>) {
         let encoded = encoded.unwrap_or_else(|| encode(sink, batch));
         let prepared = sink.prepare(batch.id, &encoded).await.unwrap_or_else(|fault| panic!("{fault}"));
+        let prepared = prepared.prepared().expect("no row is refused");
         let committed = sink.commit(&CommitPermit::mint(prepared), Some(&encoded)).await;
         assert_eq!(committed.unwrap_or_else(|fault| panic!("{fault}")), CommitOutcome::Committed);
     }

@@ -135,6 +135,7 @@ impl World<'_> {
         let call = sink.prepare(batch.id, &rows);
         let outcome = if self.random.once_in(4) { cut_off(call, awaits).await } else { Some(call.await) };
         let prepared = self.answered(outcome);
+        let prepared = prepared.map(|outcome| outcome.prepared().expect("no row is refused"));
         self.known.push(Known {
             batch,
             prepared,

@@ -4,6 +4,7 @@ mod chaos;
 mod cut;
 mod faulty;
 mod laws;
+mod refusals;
 mod rows;
 mod wire;
 
@@ -42,6 +43,11 @@ pub trait Destination: Send + Sync {
     /// From now on requests may be lost, answered never, half, or late; or no longer.
     fn storm(&self, _rages: bool) {}
 
+    /// From now on the destination refuses this row for good, whoever sends it. False: it refuses none.
+    fn refuse(&self, _row: i64) -> bool {
+        false
+    }
+
     /// False where the provider has nothing that ends a staged upload before its time.
     fn can_abort(&self) -> bool {
         true
@@ -50,6 +56,11 @@ pub trait Destination: Send + Sync {
     /// False where each preparation stages the batch anew, under a name that the provider makes: two of them would both
     /// be revealed, and what keeps them apart is that the engine journals one token of a batch.
     fn knows_batches(&self) -> bool {
+        true
+    }
+
+    /// False where nobody can be asked whether a batch is there: its rows are sent again, and change nothing.
+    fn remembers(&self) -> bool {
         true
     }
 }

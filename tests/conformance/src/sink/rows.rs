@@ -5,6 +5,7 @@ use outflow_api::{
     SealedBatch, Shard, SinkContext, TopicId, TopicPartition,
 };
 use std::{
+    collections::BTreeSet,
     ops::Range,
     sync::{
         Arc,
@@ -51,6 +52,8 @@ pub enum Size {
 pub struct Batch {
     pub id: BatchId,
     pub rows: Range<i64>,
+    /// Of these, those that the destination refused.
+    pub without: BTreeSet<i64>,
 }
 
 pub const INCARNATION: Incarnation = Incarnation(0xfeed_beef);
@@ -66,21 +69,32 @@ impl Batch {
         let id = BatchId { incarnation: INCARNATION, shard, generation: Generation(generation), lane, seq };
         let first = i64::from(seq) * 1_000_000;
         let count = if size == Size::Small { 40 } else { 6_000 };
-        Batch { id, rows: first..first + count }
+        Batch { id, rows: first..first + count, without: BTreeSet::new() }
+    }
+
+    /// The rows that are left of this batch, under an id of their own.
+    pub fn anew(&self) -> Batch {
+        Batch { id: Batch::new(Size::Small, self.id.generation.0).id, ..self.clone() }
+    }
+
+    /// In their order.
+    pub fn numbers(&self) -> Vec<i64> {
+        self.rows.clone().filter(|row| !self.without.contains(row)).collect()
     }
 
     pub fn sealed(&self) -> SealedBatch {
-        let middle = self.rows.start + (self.rows.end - self.rows.start) / 3;
+        let numbers = self.numbers();
+        let (first, second) = numbers.split_at(numbers.len() / 3);
         let partition = TopicPartition { topic: TopicId(1), partition: 0 };
         SealedBatch {
             id: self.id,
             connector: "orders".into(),
-            batches: vec![columns(self.rows.start..middle), columns(middle..self.rows.end)],
+            batches: vec![columns(first), columns(second)],
             origins: vec![Origin {
                 topic: "commerce.orders".into(),
                 partition,
                 covers: OffsetRange::new(Offset(self.rows.start), Offset(self.rows.end)),
-                rows: 0..(self.rows.end - self.rows.start) as usize,
+                rows: 0..numbers.len(),
             }],
             timestamp_ms_max: START_MICROS / 1_000,
         }
@@ -102,8 +116,8 @@ pub fn schema() -> SchemaRef {
     ]))
 }
 
-fn columns(rows: Range<i64>) -> RecordBatch {
-    let numbers = || rows.clone();
+fn columns(rows: &[i64]) -> RecordBatch {
+    let numbers = || rows.iter().copied();
     let shop = |row: i64| match row % 100 {
         7 => None,
         13 => Some("a/b ü"),
@@ -117,7 +131,7 @@ fn columns(rows: Range<i64>) -> RecordBatch {
     };
     let time = |row: i64| START_MICROS + (row % 2) * DAY_MICROS;
     let times = || TimestampMicrosecondArray::from_iter_values(numbers().map(time)).with_timezone("UTC");
-    let count = (rows.end - rows.start) as usize;
+    let count = rows.len();
     let columns: Vec<arrow_array::ArrayRef> = vec![
         Arc::new(Int64Array::from_iter_values(numbers())),
         Arc::new(StringArray::from_iter(numbers().map(shop))),
@@ -148,7 +162,7 @@ impl Decoder for Model {
     }
 }
 
-/// Whether the batch is visible: all of its rows, each once; or none of them.
+/// Whether the batch is visible: all of its rows, each once, and none that was refused; or none of them.
 ///
 /// # Panics
 /// If it is anything between or beyond, with what was found.
@@ -160,7 +174,7 @@ pub fn settled(visible: &std::collections::BTreeMap<String, Vec<i64>>, batch: &B
         assert!(names.is_empty(), "{names:?} hold no row");
         return false;
     }
-    let expected: Vec<i64> = batch.rows.clone().collect();
+    let expected = batch.numbers();
     let (found, wanted) = (seen.len(), expected.len());
     assert!(seen == expected, "{}: {found} rows in {names:?}, not {wanted} once each", batch.id);
     true
