@@ -5,6 +5,7 @@ use std::{fs, io, path::Path};
 
 /// A sink that knows its settings and cannot be opened.
 pub const LAKE: SinkDescriptor = SinkDescriptor {
+    charges: |_| Vec::new(),
     kind: "object_store",
     removes: true,
     guarantee: Guarantee::ExactlyOnce,

@@ -12,7 +12,8 @@ fn example(name: &str) -> Config {
 fn every_example_loads() {
     let config = example("kafka.yaml");
     let names: Vec<&str> = config.connectors.iter().map(|connector| connector.name.as_str()).collect();
-    assert_eq!(names, ["carts", "orders", "orders_local", "page_views"]);
+    let all = ["carts", "orders", "orders_local", "orders_now", "page_views", "page_views_insights"];
+    assert_eq!(names, all);
     let orders = &config.connectors[1];
     assert_eq!(orders.model.columns[0].path, ["id"]);
     assert_eq!(orders.model.columns[1].path, ["created_at"]);

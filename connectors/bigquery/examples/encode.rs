@@ -8,7 +8,7 @@ use outflow_api::{
 use outflow_bigquery::DESCRIPTOR;
 use outflow_demo::{Events, Kind, orders_model};
 use outflow_formats::JsonDecoder;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{sync::Arc, time::Instant};
 
 const PARTITION: TopicPartition = TopicPartition { topic: TopicId(1), partition: 0 };
@@ -23,24 +23,29 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() {
     let topics = [(PARTITION.topic, Kind::Order.topic().to_owned())];
     let decoder = Arc::new(JsonDecoder::new(&orders_model(), &topics).expect("the demo's model is valid"));
-    let batch = sealed(&decoder);
-    let settings = json!({ "project": "shop", "dataset": "lake", "table": "orders", "anonymous": true });
-    let identity = (DESCRIPTOR.identity)(&settings).expect("they say where");
-    let decoder: Arc<dyn Decoder> = decoder;
+    let (batch, decoder): (SealedBatch, Arc<dyn Decoder>) = (sealed(&decoder), decoder);
+    measure("append", json!({}), &batch, &decoder);
+    measure("upsert", json!({ "mode": "upsert", "key": "order_id", "version": "created_at" }), &batch, &decoder);
+}
+
+fn measure(mode: &str, changes: Value, batch: &SealedBatch, decoder: &Arc<dyn Decoder>) {
+    let mut settings = json!({ "project": "shop", "dataset": "lake", "table": "orders", "anonymous": true });
+    settings.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
+    let (identity, decoder) = ((DESCRIPTOR.identity)(&settings).expect("they say where"), Arc::clone(decoder));
     let sink = (DESCRIPTOR.open)(&settings, SinkContext { identity, decoder }).expect("they are right");
     let mut seconds: Vec<f64> = Vec::new();
     for _ in 0..ROUNDS {
         let started = Instant::now();
-        let encoded = sink.encode(&batch).expect("orders can be encoded");
+        let encoded = sink.encode(batch).expect("orders can be encoded");
         seconds.push(started.elapsed().as_secs_f64());
         assert_eq!(encoded.rejected, []);
         if seconds.len() == 1 {
             let (bytes, requests) = (encoded.held_bytes(), encoded.pieces.len());
-            println!("{ROWS} orders: {requests} requests, {} bytes a row", bytes / ROWS);
+            println!("{mode}: {ROWS} orders, {requests} requests, {} bytes a row", bytes / ROWS);
         }
     }
     seconds.sort_by(f64::total_cmp);
-    println!("{:.0} rows/s on one core (median of {ROUNDS})", ROWS as f64 / seconds[ROUNDS / 2]);
+    println!("{mode}: {:.0} rows/s on one core (median of {ROUNDS})", ROWS as f64 / seconds[ROUNDS / 2]);
 }
 
 fn sealed(decoder: &JsonDecoder) -> SealedBatch {

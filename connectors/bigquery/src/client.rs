@@ -27,6 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const SCOPE: &str = "https://www.googleapis.com/auth/bigquery";
+/// Files of load jobs are Cloud Storage's.
+const SCOPE_OF_STAGING: &str = "https://www.googleapis.com/auth/devstorage.read_write";
 const SCOPE_OF_IMPERSONATION: &str = "https://www.googleapis.com/auth/cloud-platform";
 
 /// Where, and as whom.
@@ -35,6 +37,7 @@ struct Party {
     endpoint: String,
     whom: Whom,
     impersonate: Option<String>,
+    stages: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -44,6 +47,13 @@ enum Whom {
     Own,
     /// A service account's key.
     Account(String),
+}
+
+impl std::fmt::Debug for Client {
+    /// Nothing: it holds secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
 }
 
 pub struct Client {
@@ -98,16 +108,22 @@ impl Party {
             Some(key) => Whom::Account(key.clone()),
             None => Whom::Own,
         };
-        Party { endpoint: settings.endpoint().to_owned(), whom, impersonate: settings.impersonate.clone() }
+        Party {
+            endpoint: settings.endpoint().to_owned(),
+            whom,
+            impersonate: settings.impersonate.clone(),
+            stages: settings.staging.is_some(),
+        }
     }
 
     fn credentials(&self) -> Result<Option<Credentials>, Fault> {
-        let scope = if self.impersonate.is_some() { SCOPE_OF_IMPERSONATION } else { SCOPE };
+        let own = if self.stages { vec![SCOPE, SCOPE_OF_STAGING] } else { vec![SCOPE] };
+        let scopes = if self.impersonate.is_some() { vec![SCOPE_OF_IMPERSONATION] } else { own.clone() };
         let made = match &self.whom {
             Whom::Nobody => return Ok(None),
-            Whom::Own => Builder::default().with_scopes([scope]).build(),
+            Whom::Own => Builder::default().with_scopes(scopes).build(),
             Whom::Account(key) => {
-                let access = service_account::AccessSpecifier::from_scopes([scope]);
+                let access = service_account::AccessSpecifier::from_scopes(scopes);
                 let key = serde_json::from_str(key).unwrap_or_default();
                 service_account::Builder::new(key).with_access_specifier(access).build()
             }
@@ -115,7 +131,7 @@ impl Party {
         let made = made.map_err(|error| fault::of_credentials(&error.to_string(), false))?;
         let Some(account) = &self.impersonate else { return Ok(Some(made)) };
         let other = impersonated::Builder::from_source_credentials(made).with_target_principal(account);
-        let other = other.with_scopes([SCOPE]).build();
+        let other = other.with_scopes(own).build();
         other.map(Some).map_err(|error| fault::of_credentials(&error.to_string(), false))
     }
 }

@@ -14,7 +14,7 @@ pub async fn examine(sink: &BigQuery) -> Vec<Finding> {
     }
 }
 
-async fn dataset(sink: &BigQuery) -> Result<String, Fault> {
+pub async fn dataset(sink: &BigQuery) -> Result<String, Fault> {
     if !sink.settings.create {
         return Err(sink.table_missing());
     }

@@ -4,7 +4,7 @@ use bigquery_storage::google::{
     cloud::bigquery::storage::v1::{StorageError, storage_error::StorageErrorCode},
     rpc,
 };
-use outflow_api::{Blame, Fault, Reach};
+use outflow_api::{BatchId, Blame, Fault, Reach};
 use prost::Message;
 use serde_json::Value;
 use std::error::Error;
@@ -21,6 +21,8 @@ pub enum Act {
     LookAtTable,
     MakeTable,
     ChangeTable,
+    StartJob,
+    LookAtJob,
 }
 
 impl Act {
@@ -34,6 +36,8 @@ impl Act {
             Act::LookAtTable => "looking at the table",
             Act::MakeTable => "making the table",
             Act::ChangeTable => "adding columns",
+            Act::StartJob => "starting a load job",
+            Act::LookAtJob => "looking at a load job",
         }
     }
 
@@ -44,6 +48,8 @@ impl Act {
             Act::LookAtTable => "bigquery.tables.get and bigquery.datasets.get",
             Act::MakeTable => "bigquery.tables.create",
             Act::ChangeTable => "bigquery.tables.get and bigquery.tables.update",
+            Act::StartJob => "bigquery.jobs.create on the project",
+            Act::LookAtJob => "bigquery.jobs.get on the project",
         }
     }
 }
@@ -160,6 +166,56 @@ pub fn of_request(table: &str, act: Act, error: &reqwest::Error) -> Fault {
     Fault::retry("unreachable", hint).reaching(Reach::Host)
 }
 
+/// What a load job came to. Nothing of its rows is in the table, and nothing ever will be.
+pub fn of_job(table: &str, id: BatchId, reason: &str, message: &str) -> Fault {
+    let told = told(message);
+    let doing = format!("loading batch {id} into {table}");
+    match reason {
+        "backendError" | "internalError" | "jobBackendError" | "jobInternalError" | "tableUnavailable" | "stopped"
+        | "timeout" => {
+            Fault::retry("load-failed", format!("{doing}: the job failed ({reason}), and another follows{told}"))
+        }
+        "quotaExceeded" | "rateLimitExceeded" | "jobRateLimitExceeded" => {
+            let hint = format!("{doing}: a quota of the project is used up for now{told}");
+            Fault::retry("quota-exceeded", hint).reaching(Reach::Credential)
+        }
+        "accessDenied" => {
+            let hint = format!(
+                "{doing}: the job may not do it: grant storage.objects.get on the staging bucket and \
+                 bigquery.tables.updateData on the table{told}"
+            );
+            Fault::park(Blame::Merchant, "access-denied", hint)
+        }
+        // A file that is gone is put there again.
+        "notFound" => Fault::retry("load-failed", format!("{doing}: something is not there, and is looked for{told}")),
+        _ => {
+            let hint = format!("{doing}: the job was refused ({reason}), and is tried again ever more seldom{told}");
+            Fault::park(Blame::Merchant, "load-refused", hint)
+        }
+    }
+}
+
+pub fn of_staging(doing: &str, error: &object_store::Error) -> Fault {
+    use object_store::Error as Failed;
+    let because = told(&innermost(error));
+    match error {
+        Failed::PermissionDenied { .. } => {
+            let grants = "storage.objects.create, storage.objects.get and storage.objects.delete";
+            let hint = format!("{doing}: the credentials lack a grant: {grants}{because}");
+            Fault::park(Blame::Merchant, "access-denied", hint)
+        }
+        Failed::Unauthenticated { .. } => {
+            let hint = format!("{doing}: the credentials are not accepted: renew them{because}");
+            Fault::park(Blame::Merchant, "bad-credentials", hint).reaching(Reach::Credential)
+        }
+        Failed::NotFound { .. } => {
+            let hint = format!("{doing}: there is no such bucket: make it, or mend staging{because}");
+            Fault::park(Blame::Merchant, "staging-missing", hint)
+        }
+        _ => Fault::retry("staging-fails", format!("{doing}: no answer, or the store failed{because}")),
+    }
+}
+
 pub fn of_credentials(why: &str, is_transient: bool) -> Fault {
     if is_transient {
         let hint = format!("no token can be had for the credentials now{}", told(why));
@@ -178,8 +234,13 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 }
 
 fn told(message: &str) -> String {
-    let shown: String = message.chars().filter(|c| !c.is_control()).take(TOLD_CHARS_MAX).collect();
+    let shown = shortened(message);
     if shown.is_empty() { shown } else { format!(" ({shown})") }
+}
+
+/// As much of it as people need, on one line.
+pub fn shortened(message: &str) -> String {
+    message.chars().filter(|c| !c.is_control()).take(TOLD_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

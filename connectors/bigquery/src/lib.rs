@@ -1,27 +1,54 @@
-//! Sink `bigquery`: rows are appended to a table of Google BigQuery by its Storage Write API. A batch is staged in a
-//! stream of its own, which nobody sees, and revealed by committing the stream, which can be done once. Touches its
-//! table; the guarantee and its limits are in README.md.
+//! Sink `bigquery`: rows are appended to a table of Google BigQuery by its Storage Write API, or replace older ones of
+//! their key. A batch that is appended is staged in a stream of its own, which nobody sees, and revealed by committing
+//! the stream, which can be done once. Touches its table; the guarantees and their limits are in README.md.
 
 mod arrays;
+mod cells;
+mod changes;
 mod client;
+mod committed;
 mod examine;
+mod exchange;
+mod failures;
 mod fault;
+mod fit;
+mod jobs;
+mod keyed;
+mod loads;
+mod message;
+mod reservations;
 mod rows;
+mod sequence;
 mod settings;
+mod staging;
 mod streams;
 mod table;
 mod tables;
 mod token;
 mod types;
+mod upsert;
+mod wire;
 
-use crate::{fault::Act, settings::Settings, streams::Streams, tables::Tables, token::Token, types::Column};
+use crate::{
+    committed::Committed,
+    fault::Act,
+    keyed::Keyed,
+    loads::Loads,
+    settings::{Mode, Settings, StreamKind},
+    staging::Staging,
+    streams::Streams,
+    tables::Tables,
+    token::{Token, Way, of_other_mode},
+    types::Column,
+    upsert::Upsert,
+};
 use async_trait::async_trait;
 use bigquery_storage::google::cloud::bigquery::storage::v1::{
-    StorageError, WriteStream, storage_error::StorageErrorCode,
+    StorageError, WriteStream, storage_error::StorageErrorCode, write_stream::Type,
 };
 use outflow_api::{
-    BatchId, Blame, CommitOutcome, CommitPermit, Encoded, Fault, Finding, Guarantee, Identity, Prepared, Remote,
-    SealedBatch, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope,
+    BatchId, Blame, Charge, CommitOutcome, CommitPermit, Encoded, Fault, Finding, Guarantee, Identity, PrepareOutcome,
+    Prepared, Remote, SealedBatch, Sink, SinkContext, SinkDescriptor, SweepReport, SweepScope,
 };
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -31,6 +58,7 @@ pub static DESCRIPTOR: SinkDescriptor = SinkDescriptor {
     kind: "bigquery",
     guarantee: Guarantee::ExactlyOnceWithinWindow,
     removes: false,
+    charges,
     settings: settings::MEANINGS,
     identity,
     open,
@@ -38,6 +66,36 @@ pub static DESCRIPTOR: SinkDescriptor = SinkDescriptor {
 
 fn identity(settings: &Value) -> Result<Identity, Fault> {
     Ok(Settings::read(settings)?.identity())
+}
+
+/// Of a project and a region, says the documentation. Settings do not name the region: all datasets count as in one.
+const STREAMS_PER_HOUR: u64 = 10_000;
+/// Of the documented 1,500 a table and 100,000 a project, each for a day.
+const TABLE_LOADS_PER_HOUR: u64 = 1_500 / 24;
+const PROJECT_LOADS_PER_HOUR: u64 = 100_000 / 24;
+
+/// Each batch is staged in a stream of its own if streams are pending ones, or loaded by a job of its own. Committed
+/// streams are used again and again, and upserts go by the table's default stream.
+fn charges(settings: &Value) -> Vec<Charge> {
+    let Ok(settings) = Settings::read(settings) else { return Vec::new() };
+    let (project, shown) = (&settings.project, settings.shown());
+    let charge = |quota, per_hour_max, otherwise| Charge { quota, per_batch: 1, per_hour_max, otherwise };
+    match (settings.mode, settings.stream) {
+        (Mode::Append, StreamKind::Pending) => {
+            let quota = format!("creations of write streams in BigQuery's project {project}");
+            vec![charge(quota, STREAMS_PER_HOUR, "or set `stream: committed`, which takes no stream for a batch")]
+        }
+        (Mode::Load, _) => {
+            let of_table = format!("load jobs into BigQuery's table {shown}");
+            let of_project = format!("load jobs in BigQuery's project {project}");
+            let otherwise = "or set `mode: append`, which takes no job";
+            vec![
+                charge(of_table, TABLE_LOADS_PER_HOUR, otherwise),
+                charge(of_project, PROJECT_LOADS_PER_HOUR, otherwise),
+            ]
+        }
+        (Mode::Append, StreamKind::Committed) | (Mode::Upsert, _) => Vec::new(),
+    }
 }
 
 fn open(settings: &Value, context: SinkContext) -> Result<Arc<dyn Sink>, Fault> {
@@ -48,11 +106,26 @@ fn open(settings: &Value, context: SinkContext) -> Result<Arc<dyn Sink>, Fault> 
     }
     let columns = types::columns(&context.decoder.schema())?;
     table::check(&settings, &columns)?;
+    let upsert = Upsert::of(&settings, &columns)?;
+    if settings.mode == Mode::Load {
+        loads::check(&columns)?;
+    }
     let (client, timeout) = (client::shared(&settings), Duration::from_secs(settings.request_timeout_s));
+    let staging = settings.staging.as_deref().map(|url| Staging::open(&settings, url, &client)).transpose()?;
     let tables = Tables::new(&settings, Arc::clone(&client), timeout);
-    let streams = Streams { client, table: settings.path(), timeout };
+    let kind = match settings.stream {
+        StreamKind::Pending => Type::Pending,
+        StreamKind::Committed => Type::Committed,
+    };
+    let streams = Streams { client, table: settings.path(), timeout, kind };
     let remote = client::remote(&settings);
-    Ok(Arc::new(BigQuery { identity: context.identity, remote, settings, columns, streams, tables }))
+    let table = BigQuery { identity: context.identity, remote, settings, columns, streams, tables };
+    Ok(match (upsert, staging, kind) {
+        (Some(upsert), ..) => Arc::new(Keyed::new(table, upsert)),
+        (_, Some(staging), _) => Arc::new(Loads::new(table, staging)),
+        (_, _, Type::Committed) => Arc::new(Committed::new(table)),
+        _ => Arc::new(table),
+    })
 }
 
 struct BigQuery {
@@ -75,19 +148,26 @@ impl Sink for BigQuery {
     }
 
     /// Each call stages the rows in a stream of its own; one that was cut off leaves a stream that nobody commits.
-    async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<Prepared, Fault> {
+    async fn prepare(&self, id: BatchId, encoded: &Encoded) -> Result<PrepareOutcome, Fault> {
         let rows = encoded.pieces.iter().map(|piece| piece.rows).sum();
-        let stream = if rows == 0 { None } else { Some(self.stage(id, encoded, rows).await?) };
-        Ok(Token { identity: self.identity.0.clone(), rows, stream }.write(id))
+        let way = match rows {
+            0 => None,
+            _ => match self.stage(id, encoded, rows).await? {
+                Staged::Stream(stream) => Some(Way::Pending { stream }),
+                Staged::Refused(rows) => return Ok(PrepareOutcome::Refused { rows }),
+            },
+        };
+        Ok(Token::new(&self.identity, rows, way).write(id).into())
     }
 
     async fn commit(&self, permit: &CommitPermit, encoded: Option<&Encoded>) -> Result<CommitOutcome, Fault> {
         let prepared = permit.prepared();
         let token = Token::read(prepared, &self.identity)?;
         check_rows(prepared.id, &token, encoded)?;
-        match &token.stream {
+        match token.way() {
             None => Ok(CommitOutcome::AlreadyCommitted),
-            Some(stream) => self.reveal(prepared.id, stream).await,
+            Some(Way::Pending { stream }) => self.reveal(prepared.id, &stream).await,
+            Some(other) => Err(of_other_mode(prepared.id, &other)),
         }
     }
 
@@ -117,14 +197,25 @@ fn check_rows(id: BatchId, token: &Token, encoded: Option<&Encoded>) -> Result<(
     Err(Fault::park(Blame::Us, "rows-differ", hint))
 }
 
+/// What became of a batch's rows.
+enum Staged {
+    /// It has all of them, takes no other, and nobody sees it.
+    Stream(String),
+    /// Rows of the batch that the table refuses, and why. The stream is left alone: it goes by itself.
+    Refused(Vec<(usize, String)>),
+}
+
 impl BigQuery {
-    /// Answers the stream's name: it has all rows, takes no other, and nobody sees it.
-    async fn stage(&self, id: BatchId, encoded: &Encoded, rows: u64) -> Result<String, Fault> {
+    async fn stage(&self, id: BatchId, encoded: &Encoded, rows: u64) -> Result<Staged, Fault> {
         let stream = self.stream_of_fitting_table().await?.name;
-        self.streams.append(&stream, id, &self.columns, &encoded.pieces).await?;
+        let refused = self.streams.append(&stream, id, &self.columns, &encoded.pieces).await?;
+        if !refused.is_empty() {
+            let in_batch = |(sent, why): (u64, String)| (encoded.index_in_batch(sent as usize), why);
+            return Ok(Staged::Refused(refused.into_iter().map(in_batch).collect()));
+        }
         let staged = self.streams.finalize(&stream).await?;
         if staged == rows {
-            return Ok(stream);
+            return Ok(Staged::Stream(stream));
         }
         let shown = self.settings.shown();
         let hint =
@@ -141,12 +232,18 @@ impl BigQuery {
             Err(fault) if fault.code == "table-missing" => return Err(self.table_missing()),
             other => other?,
         };
-        let lacking = self.lacking(&stream)?;
+        self.add(&self.lacking(&stream)?).await?;
+        Ok(stream)
+    }
+
+    /// # Errors
+    /// Also if columns were added: they are not known everywhere yet.
+    async fn add(&self, lacking: &[String]) -> Result<(), Fault> {
         if lacking.is_empty() {
-            return Ok(stream);
+            return Ok(());
         }
         if !self.settings.add_columns {
-            return Err(self.columns_missing(&lacking));
+            return Err(self.columns_missing(lacking));
         }
         self.tables.add(&self.columns).await?;
         let (shown, names) = (self.settings.shown(), lacking.join(", "));

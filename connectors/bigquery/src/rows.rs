@@ -19,14 +19,32 @@ pub fn encode(batch: &SealedBatch, columns: &[Column], request_bytes_max: usize)
     let mut first = 0;
     for rows in &batch.batches {
         let kept = requests.without_null_elements(rows, columns, first);
-        let rows_kept = kept.rows.as_ref().unwrap_or(rows);
-        let arrays = rows_kept.columns().iter().zip(columns).map(|(array, column)| converted(array, column));
-        let shaped = RecordBatch::try_new(Arc::clone(&schema), arrays.collect()).map_err(broken)?;
+        let shaped = shape(kept.rows.as_ref().unwrap_or(rows), columns, &schema)?;
         requests.cut(&shaped, &kept)?;
         first += rows.num_rows();
     }
     requests.encoded.rejected.sort_by_key(|(row, _)| *row);
     Ok(requests.encoded)
+}
+
+/// Indices of rows in the batch, and why each can never be taken.
+type Refused = Vec<(usize, String)>;
+
+/// All rows as BigQuery takes them, and those that it never takes.
+pub fn shaped(batch: &SealedBatch, columns: &[Column]) -> Result<(Vec<RecordBatch>, Refused), Fault> {
+    let mut requests = Requests { id: batch.id, bytes_max: usize::MAX, encoded: Encoded::default() };
+    let (schema, mut first, mut shaped) = (schema(columns), 0, Vec::new());
+    for rows in &batch.batches {
+        let kept = requests.without_null_elements(rows, columns, first);
+        shaped.push(shape(kept.rows.as_ref().unwrap_or(rows), columns, &schema)?);
+        first += rows.num_rows();
+    }
+    Ok((shaped, requests.encoded.rejected))
+}
+
+fn shape(rows: &RecordBatch, columns: &[Column], schema: &Arc<Schema>) -> Result<RecordBatch, Fault> {
+    let arrays = rows.columns().iter().zip(columns).map(|(array, column)| converted(array, column));
+    RecordBatch::try_new(Arc::clone(schema), arrays.collect()).map_err(broken)
 }
 
 /// As the first request of a connection has it.

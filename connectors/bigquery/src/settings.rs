@@ -1,3 +1,7 @@
+use crate::{
+    staging,
+    upsert::{self, Key},
+};
 use outflow_api::{Blame, Fault, Identity, Setting, without_values};
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,8 +16,20 @@ pub struct Settings {
     pub project: String,
     pub dataset: String,
     pub table: String,
-    #[serde(rename = "mode", default)]
-    _mode: Mode,
+    #[serde(default)]
+    pub mode: Mode,
+    #[serde(default)]
+    pub stream: StreamKind,
+    #[serde(default)]
+    pub key: Key,
+    #[serde(default)]
+    pub version: Option<String>,
+    #[serde(default)]
+    pub deleted: Option<String>,
+    #[serde(default)]
+    pub max_staleness_s: Option<u32>,
+    #[serde(default)]
+    pub staging: Option<String>,
     #[serde(default)]
     pub credentials: Option<String>,
     #[serde(default)]
@@ -37,6 +53,8 @@ pub struct Settings {
     #[serde(default)]
     pub rest_endpoint: Option<String>,
     #[serde(default)]
+    pub staging_endpoint: Option<String>,
+    #[serde(default)]
     pub allow_http: bool,
     #[serde(default)]
     pub anonymous: bool,
@@ -47,6 +65,21 @@ pub struct Settings {
 pub enum Mode {
     #[default]
     Append,
+    /// A newer row of a key replaces the older one.
+    Upsert,
+    /// Rows are appended by load jobs.
+    Load,
+}
+
+/// When appended rows are seen.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum StreamKind {
+    /// A batch at once.
+    #[default]
+    Pending,
+    /// Each request as soon as it is acknowledged.
+    Committed,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,8 +96,17 @@ pub enum Unit {
 pub const MEANINGS: &[Setting] = &[
     Setting::text("project", "where: of the dataset"),
     Setting::text("dataset", "where; it must be there"),
-    Setting::text("table", "where: rows are appended to it"),
-    Setting::text("mode", "append (default)"),
+    Setting::text("table", "where: the rows' table"),
+    Setting::text("mode", "append (default); upsert: a newer row of a key replaces the older one; load: by load jobs"),
+    Setting::text("stream", "of append: pending (default), a batch is seen at once; committed, sooner, by requests"),
+    Setting::text("key", "of upsert: the columns that name a row, behind commas; the table's primary key"),
+    Setting::text("version", "of upsert: the column that is greater in a newer row"),
+    Setting::text("deleted", "of upsert: a BOOLEAN column; true takes the row of the key away"),
+    Setting::number(
+        "max_staleness_s",
+        "of upsert, of a table that is made: how old results may be; default: not at all",
+    ),
+    Setting::text("staging", "of load: gs://bucket/prefix, where files wait; not told, none"),
     Setting::secret("credentials", "a secret, a service account's JSON key; default: the workload's own identity"),
     Setting::text("impersonate", "a service account's address, as which that identity calls"),
     Setting::flag("create", "false: the table must be there; default true: it is made for the model"),
@@ -76,6 +118,7 @@ pub const MEANINGS: &[Setting] = &[
     Setting::number("request_timeout_s", "of one request; default 120"),
     Setting::text("endpoint", "of another Storage Write service than bigquerystorage.googleapis.com"),
     Setting::text("rest_endpoint", "of another service for tables than bigquery.googleapis.com"),
+    Setting::text("staging_endpoint", "of another store than storage.googleapis.com"),
     Setting::flag("allow_http", "true: endpoints may be http://; default false"),
     Setting::flag("anonymous", "true: requests carry no credentials, for emulators; default false"),
 ];
@@ -111,6 +154,8 @@ impl Settings {
             .map_err(|error| wrong(format!("settings of a bigquery sink: {}", without_values(&error.to_string()))))?;
         settings.check_names()?;
         settings.check_limits()?;
+        upsert::check(&settings)?;
+        settings.check_load()?;
         settings.check_endpoints()?;
         Ok(settings)
     }
@@ -159,8 +204,28 @@ impl Settings {
         }
     }
 
+    fn check_load(&self) -> Result<(), Fault> {
+        match (&self.staging, self.mode) {
+            (None, Mode::Load) => Err(wrong(
+                "mode load needs a place where files wait for their job: `staging: gs://bucket/prefix`, in the \
+                 dataset's location",
+            )),
+            (None, _) if self.staging_endpoint.is_none() => Ok(()),
+            (Some(url), Mode::Load) if url.contains("${") || staging::parsed(url).is_none() => {
+                Err(wrong("staging must be gs://bucket/prefix, of letters, digits and -_./=, and no reference"))
+            }
+            (Some(_), Mode::Load) => Ok(()),
+            _ => Err(wrong("staging and staging_endpoint are of mode load: set it, or take them out")),
+        }
+    }
+
     fn check_endpoints(&self) -> Result<(), Fault> {
-        for (field, endpoint) in [("endpoint", &self.endpoint), ("rest_endpoint", &self.rest_endpoint)] {
+        let endpoints = [
+            ("endpoint", &self.endpoint),
+            ("rest_endpoint", &self.rest_endpoint),
+            ("staging_endpoint", &self.staging_endpoint),
+        ];
+        for (field, endpoint) in endpoints {
             let Some(endpoint) = endpoint else { continue };
             if endpoint.contains("${") {
                 return Err(wrong(format!(
@@ -244,7 +309,9 @@ mod tests {
         assert!(fault("dataset", "a/b".into()).contains("letters, digits and _"));
         assert!(fault("request_timeout_s", 0.into()).contains("1 to 3600"));
         assert!(fault("request_bytes_max", 20_000_000.into()).contains("to 9900000"));
-        assert!(fault("mode", "upsert".into()).contains("expected `append`"));
+        assert!(fault("mode", "merge".into()).contains("expected one of `append`, `upsert`, `load`"));
+        assert!(fault("mode", "load".into()).contains("staging: gs://bucket/prefix"));
+        assert!(fault("staging", "gs://lake/x".into()).contains("are of mode load"));
         assert!(fault("cluster_by", "a,b,c,d,e".into()).contains("at most 4"));
         assert!(!fault("create", "hunter2".into()).contains("hunter2"));
         assert!(fault("endpoint", "http://h:1".into()).contains("allow_http"));

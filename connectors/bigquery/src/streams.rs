@@ -9,13 +9,13 @@ use crate::{
 use bigquery_storage::google::cloud::bigquery::storage::v1::{
     AppendRowsRequest, AppendRowsResponse, ArrowRecordBatch, ArrowSchema, BatchCommitWriteStreamsRequest,
     BatchCommitWriteStreamsResponse, CreateWriteStreamRequest, FinalizeWriteStreamRequest, GetWriteStreamRequest,
-    WriteStream,
+    RowError, WriteStream,
     append_rows_request::{ArrowData, Rows},
     append_rows_response::{AppendResult, Response},
     write_stream::Type,
 };
 use futures::stream;
-use outflow_api::{BatchId, Blame, Fault, Piece};
+use outflow_api::{BatchId, Fault, Piece};
 use std::{sync::Arc, time::Duration};
 use tonic::{
     Request, Status,
@@ -25,20 +25,19 @@ use tonic::{
 
 /// By it the service finds where a request belongs.
 const ROUTE: &str = "x-goog-request-params";
-/// Refused rows that a message names.
-const NAMED_MAX: usize = 3;
-
 /// Write streams of one table.
 pub struct Streams {
     pub client: Arc<Client>,
     /// `projects/…/datasets/…/tables/…`
     pub table: String,
     pub timeout: Duration,
+    /// When rows are seen of the streams that are made.
+    pub kind: Type,
 }
 
 /// What a service says to a request whose place is `route`: `parent`, `name` or `write_stream`.
 impl Streams {
-    async fn request<T>(&self, message: T, route: &str, place: &str) -> Result<Request<T>, Fault> {
+    pub async fn request<T>(&self, message: T, route: &str, place: &str) -> Result<Request<T>, Fault> {
         let mut metadata = MetadataMap::from_headers(self.client.headers().await?);
         let route = format!("{route}={}", place.replace('/', "%2F"));
         // Names are of such letters as a header may have; where they are not, no table is found either.
@@ -54,17 +53,24 @@ impl Streams {
         move |status| fault::of_status(&self.table, act, &status)
     }
 
-    /// Of the kind whose rows are seen when it is committed. Answers the table's columns, too.
+    /// Answers the table's columns, too.
     pub async fn create(&self) -> Result<WriteStream, Fault> {
-        let stream = WriteStream { r#type: Type::Pending.into(), ..WriteStream::default() };
+        let stream = WriteStream { r#type: self.kind.into(), ..WriteStream::default() };
         let message = CreateWriteStreamRequest { parent: self.table.clone(), write_stream: Some(stream) };
         let request = self.request(message, "parent", &self.table).await?;
         let answer = self.client.write().await?.create_write_stream(request).await;
         Ok(answer.map_err(self.fault(Act::CreateStream))?.into_inner())
     }
 
-    /// All pieces, in their order, over one connection: the next is sent before the last is answered.
-    pub async fn append(&self, stream: &str, id: BatchId, columns: &[Column], pieces: &[Piece]) -> Result<(), Fault> {
+    /// All pieces, in their order, over one connection: the next is sent before the last is answered. Answers which
+    /// rows the table refuses, counted among all that were sent and rising; if there are any, the stream is of no use.
+    pub async fn append(
+        &self,
+        stream: &str,
+        id: BatchId,
+        columns: &[Column],
+        pieces: &[Piece],
+    ) -> Result<Vec<(u64, String)>, Fault> {
         let schema = ArrowSchema { serialized_schema: rows::schema_message(columns)? };
         let (mut first, mut offset) = (Some(schema), 0);
         let requests: Vec<AppendRowsRequest> = pieces
@@ -78,16 +84,24 @@ impl Streams {
         let request = self.request(stream::iter(requests), "write_stream", stream).await?;
         let answers = self.client.write().await?.append_rows(request).await;
         let mut answers = answers.map_err(self.fault(Act::Append))?.into_inner();
-        let mut appended = 0;
+        let (mut appended, mut refused) = (0, Vec::new());
         for piece in pieces {
-            let answer = answers.message().await.map_err(self.fault(Act::Append))?;
-            self.check(answer, appended)?;
+            let answer = match answers.message().await {
+                Err(_) if !refused.is_empty() => break,
+                answer => answer.map_err(self.fault(Act::Append))?,
+            };
+            match self.check(answer, appended) {
+                Ok(rows) => refused.extend(rows),
+                // Behind a request that was refused, others have no place; rows of theirs may be named all the same.
+                Err(_) if !refused.is_empty() => {}
+                Err(fault) => return Err(fault),
+            }
             appended += piece.rows;
         }
-        Ok(())
+        Ok(refused)
     }
 
-    fn check(&self, answer: Option<AppendRowsResponse>, offset: u64) -> Result<(), Fault> {
+    fn check(&self, answer: Option<AppendRowsResponse>, offset: u64) -> Result<Vec<(u64, String)>, Fault> {
         let table = &self.table;
         let Some(answer) = answer else {
             return Err(Fault::retry(
@@ -96,13 +110,13 @@ impl Streams {
             ));
         };
         if !answer.row_errors.is_empty() {
-            return Err(refused_rows(table, &answer, offset));
+            return Ok(refused_rows(&answer, offset));
         }
         match answer.response {
             Some(Response::AppendResult(AppendResult { offset: at }))
                 if at.is_none_or(|at| at.cast_unsigned() == offset) =>
             {
-                Ok(())
+                Ok(Vec::new())
             }
             Some(Response::Error(status)) => Err(fault::of_answer(table, Act::Append, &status)),
             Some(Response::AppendResult(_)) | None => {
@@ -137,7 +151,7 @@ impl Streams {
     }
 }
 
-fn append_request(
+pub fn append_request(
     stream: &str,
     id: BatchId,
     first: Option<ArrowSchema>,
@@ -160,14 +174,12 @@ fn append_request(
     }
 }
 
-/// Counted among the rows that were sent; what they hold is not repeated.
-fn refused_rows(table: &str, answer: &AppendRowsResponse, offset: u64) -> Fault {
-    let named = answer.row_errors.iter().take(NAMED_MAX);
-    let named = named.map(|error| format!("row {}: {}", offset + error.index.cast_unsigned(), error.message));
-    let (count, named) = (answer.row_errors.len(), named.collect::<Vec<_>>().join("; "));
-    let hint = format!(
-        "{table} refuses {count} rows of a batch ({named}): widen the column, or skip the rows; nothing of the batch \
-         is visible"
-    );
-    Fault::park(Blame::Merchant, "rows-refused", hint)
+/// Counted among the rows that were sent. What the service says may repeat what a row holds: it goes where the row
+/// goes, and nowhere else.
+fn refused_rows(answer: &AppendRowsResponse, offset: u64) -> Vec<(u64, String)> {
+    let row = |error: &RowError| (offset + error.index.cast_unsigned(), fault::shortened(&error.message));
+    let mut rows: Vec<_> = answer.row_errors.iter().map(row).collect();
+    rows.sort();
+    rows.dedup_by_key(|(row, _)| *row);
+    rows
 }

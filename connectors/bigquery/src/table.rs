@@ -1,7 +1,7 @@
 //! The table that rows go to: what it must be, what it lacks, and how it is made.
 
 use crate::{
-    settings::{Settings, Unit, wrong},
+    settings::{Mode as UpsertMode, Settings, Unit, wrong},
     types::{Column, Kind, Mode},
 };
 use bigquery_storage::google::cloud::bigquery::storage::v1::{
@@ -129,6 +129,64 @@ pub fn check(settings: &Settings, columns: &[Column]) -> Result<(), Fault> {
     Ok(())
 }
 
+/// By its primary key the service knows which row a change is of.
+///
+/// # Errors
+/// If the table has none, or another one.
+pub fn check_key(table: &str, key: &[&str], body: &Value) -> Result<(), Fault> {
+    let columns = body["tableConstraints"]["primaryKey"]["columns"].as_array();
+    let found: Vec<&str> = columns.into_iter().flatten().filter_map(Value::as_str).collect();
+    let is_in = |name: &str, names: &[&str]| names.iter().any(|other| other.eq_ignore_ascii_case(name));
+    if found.is_empty() {
+        let key = key.join(", ");
+        let hint = format!(
+            "{table} has no primary key, and mode upsert needs one: ALTER TABLE `{table}` ADD PRIMARY KEY ({key}) NOT \
+             ENFORCED"
+        );
+        return Err(Fault::park(Blame::Merchant, "primary-key-missing", hint));
+    }
+    if found.len() == key.len() && key.iter().all(|name| is_in(name, &found)) {
+        return Ok(());
+    }
+    let hint = format!(
+        "the primary key of {table} is ({}), and the setting `key` names ({}): make them the same",
+        found.join(", "),
+        key.join(", ")
+    );
+    Err(Fault::park(Blame::Merchant, "primary-key-differs", hint))
+}
+
+/// The columns of a table's JSON.
+pub fn fields(json: &Value) -> Vec<TableFieldSchema> {
+    let field = |json: &Value| {
+        let text = |name: &str| json[name].as_str().unwrap_or_default();
+        let number = |name: &str| text(name).parse().unwrap_or(0);
+        // Tables know their types by older names, too.
+        let kind = match text("type") {
+            "INTEGER" => "INT64",
+            "FLOAT" | "FLOAT64" => "DOUBLE",
+            "BOOLEAN" => "BOOL",
+            "RECORD" => "STRUCT",
+            other => other,
+        };
+        TableFieldSchema {
+            name: text("name").to_owned(),
+            r#type: Type::from_str_name(kind).unwrap_or_default().into(),
+            mode: FoundMode::from_str_name(text("mode")).unwrap_or(FoundMode::Nullable).into(),
+            fields: fields(&json["fields"]),
+            precision: number("precision"),
+            scale: number("scale"),
+            ..TableFieldSchema::default()
+        }
+    };
+    json.as_array().into_iter().flatten().map(field).collect()
+}
+
+/// As the tables' interface writes a span of time.
+fn interval(seconds: u32) -> String {
+    format!("0-0 0 {}:{}:{}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+}
+
 /// The body of `tables.insert`.
 pub fn made(settings: &Settings, columns: &[Column]) -> Value {
     let Settings { project, dataset, table, .. } = settings;
@@ -147,6 +205,12 @@ pub fn made(settings: &Settings, columns: &[Column]) -> Value {
     }
     if settings.cluster_by.is_some() {
         body["clustering"] = json!({ "fields": settings.cluster_by() });
+    }
+    if settings.mode == UpsertMode::Upsert {
+        body["tableConstraints"] = json!({ "primaryKey": { "columns": settings.key.columns() } });
+    }
+    if let Some(seconds) = settings.max_staleness_s {
+        body["maxStaleness"] = json!(interval(seconds));
     }
     body
 }
@@ -250,6 +314,20 @@ mod tests {
     }
 
     #[test]
+    fn a_table_without_the_primary_key_is_told_the_statement_that_gives_it_one() {
+        let told = |found: Value| {
+            let body = json!({ "tableConstraints": { "primaryKey": { "columns": found } } });
+            check_key("p.d.t", &["id", "line"], &body).map_err(|fault| fault.to_string())
+        };
+        told(json!(["LINE", "id"])).expect("the same");
+        let none = told(Value::Null).expect_err("it has none");
+        assert!(none.contains("ALTER TABLE `p.d.t` ADD PRIMARY KEY (id, line) NOT ENFORCED"), "{none}");
+        for other in [json!(["id"]), json!(["id", "row"]), json!(["id", "line", "row"])] {
+            assert!(told(other).expect_err("another one").starts_with("primary-key-differs: "));
+        }
+    }
+
+    #[test]
     fn what_is_added_stands_behind_what_is_there_and_may_be_null() {
         let found = json!([
             { "name": "items", "type": "RECORD", "mode": "REPEATED", "fields": [{ "name": "theirs", "type": "DATE" }] },
@@ -281,6 +359,11 @@ mod tests {
         assert_eq!(body["timePartitioning"], json!({ "type": "MONTH", "field": "at" }));
         assert_eq!(body["clustering"], json!({ "fields": ["id", "price"] }));
         assert_eq!(body["schema"]["fields"][0], json!({ "name": "id", "type": "INT64", "mode": "REQUIRED" }));
+        assert!(body["tableConstraints"].is_null() && body["maxStaleness"].is_null());
+        let upsert = json!({ "mode": "upsert", "key": ["id"], "version": "at", "max_staleness_s": 5_430 });
+        let body = made(&read(upsert), &columns);
+        assert_eq!(body["tableConstraints"], json!({ "primaryKey": { "columns": ["id"] } }));
+        assert_eq!(body["maxStaleness"], "0-0 0 1:30:30");
         let told = |changes: Value| check(&read(changes), &columns).expect_err("refused").to_string();
         assert!(told(json!({ "partition_by": "id" })).contains("no TIMESTAMP or DATE column"));
         assert!(told(json!({ "cluster_by": "items" })).contains("by which BigQuery clusters"));

@@ -21,13 +21,13 @@ pub struct Tables {
     timeout: Duration,
 }
 
-struct Call<'c> {
-    act: Act,
-    method: Method,
-    url: &'c str,
+pub struct Call<'c> {
+    pub act: Act,
+    pub method: Method,
+    pub url: &'c str,
     /// What must still be so.
-    etag: Option<&'c str>,
-    body: Option<&'c Value>,
+    pub etag: Option<&'c str>,
+    pub body: Option<&'c Value>,
 }
 
 impl Tables {
@@ -38,7 +38,8 @@ impl Tables {
         Tables { client, dataset, table, shown: settings.shown(), timeout }
     }
 
-    async fn ask(&self, call: Call<'_>) -> Result<Result<Value, (u16, Value)>, Fault> {
+    /// The service's own answer, whether good or bad.
+    pub async fn ask(&self, call: Call<'_>) -> Result<Result<Value, (u16, Value)>, Fault> {
         let fault = |error: reqwest::Error| fault::of_request(&self.shown, call.act, &error);
         let mut request = http()?.request(call.method, call.url).timeout(self.timeout);
         request = request.headers(self.client.headers().await?);

@@ -59,10 +59,15 @@ const LINEAGE: [(&str, &str); 4] = [
     ("_timestamp", "_kafka_timestamp"),
 ];
 
+/// What BigQuery calls a column of the model.
+pub fn renamed(name: &str) -> &str {
+    LINEAGE.iter().find(|(ours, _)| *ours == name).map_or(name, |(_, new)| new)
+}
+
 /// All columns of a model.
 pub fn columns(schema: &Schema) -> Result<Vec<Column>, Fault> {
     let column = |field: &Arc<Field>| {
-        let name = LINEAGE.iter().find(|(ours, _)| ours == field.name()).map_or(field.name().as_str(), |(_, new)| new);
+        let name = renamed(field.name());
         let unknown = || wrong(format!("column {name} is {}, which no model has", field.data_type()));
         let mode = if field.is_nullable() { Mode::Nullable } else { Mode::Required };
         column(name, &sql_type(field).ok_or_else(unknown)?, mode, name, 0)

@@ -71,8 +71,8 @@ fn a_batch_of_many_requests_is_invisible_until_it_is_committed_and_whole_then() 
     let (sink, batch) = (open_with(&settings, context(&settings, &model)), sealed(&model, &records));
     let encoded = sink.encode(&batch).expect("it can be encoded");
     assert!(encoded.pieces.len() > 3);
-    let permit =
-        CommitPermit::mint(runtime().block_on(sink.prepare(batch.id, &encoded)).expect("the emulator takes it"));
+    let prepared = runtime().block_on(sink.prepare(batch.id, &encoded)).expect("the emulator takes it").prepared();
+    let permit = CommitPermit::mint(prepared.expect("no row is refused"));
     let count = "SELECT COUNT(*), COUNT(DISTINCT row), SUM(row), COUNT(DISTINCT _kafka_offset) FROM lake.whole";
     let numbers = |numbers: [&str; 4]| vec![numbers.map(|number| Some(number.to_owned())).to_vec()];
     assert_eq!(query(count)[0][0].as_deref(), Some("0"));

@@ -1,12 +1,16 @@
 //! The sink's contract, kept at a strict server that stands for BigQuery.
 
+mod committed;
 mod emulator;
 mod laws;
+mod load;
 mod model;
+mod refusals;
 mod server;
 mod streams;
 mod tables;
 mod types;
+mod upsert;
 
 use outflow_api::{Sink, SinkContext};
 use outflow_bigquery::DESCRIPTOR;

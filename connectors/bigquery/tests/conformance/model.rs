@@ -37,9 +37,14 @@ pub fn context(settings: &Value, columns: &[(&str, &str)]) -> SinkContext {
 
 /// Under an id of its own. At offsets from 0 on.
 pub fn sealed(columns: &[(&str, &str)], records: &[String]) -> SealedBatch {
+    sealed_from(0, columns, records)
+}
+
+/// At offsets from this one on.
+pub fn sealed_from(first: i64, columns: &[(&str, &str)], records: &[String]) -> SealedBatch {
     let mut block = RecordBlock::new(PARTITION);
-    for (offset, record) in records.iter().enumerate() {
-        block.push(Offset(offset as i64), TIMESTAMP_MS, None, Some(record.as_bytes()), []);
+    for (at, record) in records.iter().enumerate() {
+        block.push(Offset(first + at as i64), TIMESTAMP_MS, None, Some(record.as_bytes()), []);
     }
     let count = records.len();
     let rows = Rows::new(vec![RowSlice { block: Arc::new(block), rows: 0..count }]);
@@ -54,7 +59,7 @@ pub fn sealed(columns: &[(&str, &str)], records: &[String]) -> SealedBatch {
         origins: vec![Origin {
             topic: "orders".into(),
             partition: PARTITION,
-            covers: OffsetRange::new(Offset(0), Offset(count as i64)),
+            covers: OffsetRange::new(Offset(first), Offset(first + count as i64)),
             rows: 0..count,
         }],
         timestamp_ms_max: TIMESTAMP_MS,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 async fn prepared(sink: &Arc<dyn Sink>, batch: &Batch) -> Result<Prepared, Fault> {
     let encoded = sink.encode(&batch.sealed()).expect("it can be encoded");
-    sink.prepare(batch.id, &encoded).await
+    Ok(sink.prepare(batch.id, &encoded).await?.prepared().expect("no row is refused"))
 }
 
 /// Committed so long ago, or never: the service's answer is the same, and no guess is right.
@@ -77,31 +77,6 @@ async fn a_large_batch_goes_in_requests_within_the_limit_and_in_order() {
     assert_eq!(rows, batch.rows.collect::<Vec<i64>>());
 }
 
-/// Of a limit that the destination's owner made, which no batch can know beforehand.
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_that_the_service_refuses_are_named_without_their_values_and_nothing_is_visible() {
-    let server = Server::start(0).await;
-    let fields = json!([
-        { "name": "number", "type": "INT64", "mode": "NULLABLE" },
-        { "name": "name", "type": "STRING", "mode": "NULLABLE", "maxLength": "3" },
-    ]);
-    server.warehouse.make("orders", fields);
-    let model = [("number", "BIGINT"), ("name", "VARCHAR")];
-    let settings = settings(&server, "orders", json!({}));
-    let sink = open_with(&settings, context_of(&settings, &model));
-    let records = ["abc", "hunter2", "", "abcd"].map(|name| format!(r#"{{"number": 1, "name": "{name}"}}"#));
-    let batch = sealed(&model, &records);
-    let encoded = sink.encode(&batch).expect("it can be encoded");
-    let mut fault = sink.prepare(batch.id, &encoded).await.expect_err("columns are added first");
-    if fault.code == "schema-spreads" {
-        fault = sink.prepare(batch.id, &encoded).await.expect_err("rows are refused");
-    }
-    assert_eq!((fault.verdict, fault.code), (Verdict::Park, "rows-refused"), "{fault}");
-    assert!(fault.hint.contains("refuses 2 rows") && fault.hint.contains("row 1: Field name: maximum"), "{fault}");
-    assert!(!fault.to_string().contains("hunter2"), "{fault}");
-    assert!(server.warehouse.visible("orders").is_empty());
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_which_no_row_is_left_needs_no_stream() {
     let server = Server::start(0).await;
@@ -111,7 +86,8 @@ async fn a_batch_of_which_no_row_is_left_needs_no_stream() {
     let batch = sealed(&model, &[r#"{"tags": [null]}"#.to_owned()]);
     let encoded = sink.encode(&batch).expect("it can be encoded");
     assert_eq!((encoded.pieces.len(), encoded.rejected.len()), (0, 1));
-    let permit = CommitPermit::mint(sink.prepare(batch.id, &encoded).await.expect("nothing is asked"));
+    let prepared = sink.prepare(batch.id, &encoded).await.expect("nothing is asked").prepared();
+    let permit = CommitPermit::mint(prepared.expect("no row is refused"));
     assert_eq!(sink.commit(&permit, Some(&encoded)).await.expect("nothing is asked"), CommitOutcome::AlreadyCommitted);
     assert_eq!(server.warehouse.state().streams_made, 0);
 }

@@ -57,7 +57,8 @@ pub fn records() -> Vec<String> {
 pub async fn deliver(settings: &Value, columns: &[(&str, &str)], batch: &SealedBatch) -> Vec<(usize, String)> {
     let sink = open_with(settings, context(settings, columns));
     let encoded = sink.encode(batch).expect("it can be encoded");
-    let prepared = sink.prepare(batch.id, &encoded).await.expect("the service takes it");
+    let prepared =
+        sink.prepare(batch.id, &encoded).await.expect("the service takes it").prepared().expect("no row is refused");
     let committed = sink.commit(&CommitPermit::mint(prepared), None).await.expect("the service takes it");
     assert_eq!(committed, CommitOutcome::Committed);
     encoded.rejected

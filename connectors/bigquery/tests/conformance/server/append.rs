@@ -1,35 +1,42 @@
 //! One connection with rows.
 
 use super::{
+    changes::Wanted,
     columns,
+    message::{self, PSEUDO},
     storm::Fate,
-    values::{check_schema, refused},
+    values::{Mismatch, check_schema, refused},
     warehouse::{State, Warehouse},
     write::{refusal, told},
 };
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, cast::AsArray, types::Int64Type};
 use arrow_ipc::reader::StreamReader;
 use arrow_schema::SchemaRef;
 use bigquery_storage::google::cloud::bigquery::storage::v1::{
     AppendRowsRequest, AppendRowsResponse, RowError,
-    append_rows_request::Rows,
+    append_rows_request::{ProtoData, Rows},
     append_rows_response::{AppendResult, Response},
     storage_error::StorageErrorCode,
+    write_stream::Type,
 };
 use bytes::Bytes;
 use prost::Message;
-use std::sync::Arc;
+use prost_types::DescriptorProto;
+use std::{collections::BTreeSet, sync::Arc};
 use tonic::{Code, Status};
 
 /// The lower of the documented ones.
 const REQUEST_BYTES_MAX: usize = 10_000_000;
 
 /// What the first request said.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Connection {
     stream: Option<String>,
     schema: Option<Bytes>,
+    descriptor: Option<DescriptorProto>,
 }
+
+const DEFAULT: &str = "/streams/_default";
 
 impl Connection {
     /// # Errors
@@ -45,6 +52,14 @@ impl Connection {
             Fate::Throttled => return Err(Status::resource_exhausted("Exceeds 'AppendRows throughput' quota")),
             _ => {}
         }
+        if fate == Fate::Late {
+            let (warehouse, mut connection) = (Arc::clone(warehouse), self.clone());
+            tokio::spawn(async move {
+                warehouse.storm.dawdle().await;
+                let _ = connection.append(&mut warehouse.state(), request);
+            });
+            return Err(Status::aborted("it goes on without you"));
+        }
         warehouse.storm.dawdle().await;
         let answer = self.append(&mut warehouse.state(), request);
         match fate {
@@ -52,7 +67,7 @@ impl Connection {
                 warehouse.storm.cut();
                 Err(Status::internal("nobody reads this"))
             }
-            Fate::Lost | Fate::Late => Err(Status::aborted("the answer is lost")),
+            Fate::Lost => Err(Status::aborted("the answer is lost")),
             _ => answer,
         }
     }
@@ -67,26 +82,34 @@ impl Connection {
             self.stream = Some(request.write_stream.clone());
         }
         let name = self.stream.clone().ok_or_else(|| Status::invalid_argument("the first request names the stream"))?;
+        state.appends += 1;
+        match &mut state.appends_left {
+            Some(0) => return Err(Status::unavailable("the service is going away")),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        if let Some(table) = name.strip_suffix(DEFAULT) {
+            return self.change(state, table, &name, &request);
+        }
         let gone = || refusal(Code::NotFound, StorageErrorCode::StreamNotFound, &name);
         let table = state.streams.get(&name).map(|stream| stream.table.clone()).ok_or_else(gone)?;
         let body = state.tables.get(&table).map(|table| table.body.clone());
         let body = body.ok_or_else(|| refusal(Code::NotFound, StorageErrorCode::TableNotFound, &table))?;
         let fields = columns::fields(&body["schema"]["fields"]);
         let rows = self.rows(&request)?;
-        if let Err(mismatch) = check_schema(&rows.schema(), &fields) {
-            let code = if mismatch.is_extra {
-                StorageErrorCode::SchemaMismatchExtraFields
-            } else {
-                StorageErrorCode::Unspecified
-            };
-            return Ok(error(&name, told(Code::InvalidArgument, code, &mismatch.why), Vec::new()));
+        if rows.schema().fields().iter().any(|field| PSEUDO.contains(&field.name().as_str())) {
+            return Err(Status::invalid_argument("rows with _CHANGE_TYPE are taken by the default stream only"));
         }
-        let refused = refused(&rows, &fields);
-        if !refused.is_empty() {
-            let row_error = |(index, message)| RowError { index: index as i64, code: 1, message };
-            let status =
-                told(Code::InvalidArgument, StorageErrorCode::Unspecified, "Errors found while processing rows");
-            return Ok(error(&name, status, refused.into_iter().map(row_error).collect()));
+        if let Err(mismatch) = check_schema(&rows.schema(), &fields) {
+            return Ok(unfit(&name, &mismatch));
+        }
+        let offset = request.offset;
+        let count = state.streams.get(&name).map_or(0, |stream| stream.count);
+        let has_place = !state.checks_offsets_first || offset.is_none_or(|offset| offset == count);
+        let mut refused = refused(&rows, &fields);
+        refused.extend(by_number(&rows, &state.refused));
+        if !refused.is_empty() && has_place {
+            return Ok(row_errors(&name, refused));
         }
         let stream = state.streams.get_mut(&name).ok_or_else(gone)?;
         if stream.is_finalized {
@@ -101,9 +124,61 @@ impl Connection {
             return Ok(error(&name, told(code, storage, &format!("expected {}", stream.count)), Vec::new()));
         }
         stream.count += rows.num_rows() as i64;
-        stream.rows.push(rows);
+        match (stream.kind, state.tables.get_mut(&table)) {
+            // Seen at once.
+            (Type::Committed, Some(table)) => table.rows.entry(name.clone()).or_default().push(rows),
+            _ => stream.rows.push(rows),
+        }
         let response = Some(Response::AppendResult(AppendResult { offset: Some(offset) }));
         Ok(AppendRowsResponse { response, write_stream: name, ..AppendRowsResponse::default() })
+    }
+
+    /// All rows of a request or none.
+    fn change(
+        &mut self,
+        state: &mut State,
+        path: &str,
+        stream: &str,
+        request: &AppendRowsRequest,
+    ) -> Result<AppendRowsResponse, Status> {
+        let invalid = |why: &str| Status::invalid_argument(why.to_owned());
+        let missing = || refusal(Code::NotFound, StorageErrorCode::TableNotFound, path);
+        let table = state.tables.get_mut(path).ok_or_else(missing)?;
+        if request.offset.is_some() {
+            return Err(invalid("offsets are not allowed in the default stream"));
+        }
+        let Some(Rows::ProtoRows(ProtoData { writer_schema, rows })) = &request.rows else {
+            return Err(invalid("changes are not supported in Arrow's format"));
+        };
+        if let Some(descriptor) = writer_schema.as_ref().and_then(|schema| schema.proto_descriptor.clone()) {
+            message::check_self_contained(&descriptor).map_err(Status::invalid_argument)?;
+            self.descriptor = Some(descriptor);
+        }
+        let root = self.descriptor.as_ref().ok_or_else(|| invalid("the first request describes the rows"))?;
+        let fields = columns::fields(&table.body["schema"]["fields"]);
+        if let Err(mismatch) = message::check(root, &fields) {
+            return Ok(unfit(stream, &mismatch));
+        }
+        let key = table.body["tableConstraints"]["primaryKey"]["columns"].clone();
+        let key: Vec<&str> = key.as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
+        if key.is_empty() {
+            return Err(invalid("_CHANGE_TYPE needs a table with a primary key"));
+        }
+        let (mut wanted, mut refused) = (Vec::new(), Vec::new());
+        for (index, bytes) in rows.iter().flat_map(|rows| &rows.serialized_rows).enumerate() {
+            let row = message::decode(root, root, bytes).map_err(Status::invalid_argument)?;
+            let why = message::why_refused(&row, &fields).map_or(Ok(()), Err);
+            match why.and_then(|()| Wanted::of(row, &key, &table.changes)) {
+                Ok(change) => wanted.push(change),
+                Err(why) => refused.push((index, why)),
+            }
+        }
+        if !refused.is_empty() {
+            return Ok(row_errors(stream, refused));
+        }
+        wanted.into_iter().for_each(|change| table.changes.apply(change));
+        let response = Some(Response::AppendResult(AppendResult { offset: None }));
+        Ok(AppendRowsResponse { response, write_stream: stream.to_owned(), ..AppendRowsResponse::default() })
     }
 
     fn rows(&mut self, request: &AppendRowsRequest) -> Result<RecordBatch, Status> {
@@ -120,6 +195,27 @@ impl Connection {
         let batch = reader.next().ok_or_else(|| invalid("no record batch"))?;
         batch.map_err(|error| invalid(&error.to_string()))
     }
+}
+
+fn by_number(rows: &RecordBatch, refused: &BTreeSet<i64>) -> Vec<(usize, String)> {
+    let Some(column) = rows.column_by_name("row").filter(|_| !refused.is_empty()) else { return Vec::new() };
+    let numbers = column.as_primitive::<Int64Type>().values();
+    let found = numbers.iter().enumerate().filter(|(_, number)| refused.contains(number));
+    found.map(|(row, _)| (row, "Field row: a constraint of the table does not hold".to_owned())).collect()
+}
+
+fn unfit(stream: &str, mismatch: &Mismatch) -> AppendRowsResponse {
+    let code = match mismatch.is_extra {
+        true => StorageErrorCode::SchemaMismatchExtraFields,
+        false => StorageErrorCode::Unspecified,
+    };
+    error(stream, told(Code::InvalidArgument, code, &mismatch.why), Vec::new())
+}
+
+fn row_errors(stream: &str, refused: Vec<(usize, String)>) -> AppendRowsResponse {
+    let row_error = |(index, message)| RowError { index: index as i64, code: 1, message };
+    let status = told(Code::InvalidArgument, StorageErrorCode::Unspecified, "Errors found while processing rows");
+    error(stream, status, refused.into_iter().map(row_error).collect())
 }
 
 fn error(stream: &str, status: bigquery_storage::google::rpc::Status, row_errors: Vec<RowError>) -> AppendRowsResponse {

@@ -103,9 +103,42 @@ pub fn check_layout(body: &Value) -> Result<(), String> {
             return Err("The field specified for partitioning can not be used".to_owned());
         }
     }
+    check_key(body)?;
+    let staleness = &body["maxStaleness"];
+    if !staleness.is_null() && !staleness.as_str().is_some_and(is_interval) {
+        return Err("Invalid value for maxStaleness".to_owned());
+    }
     let clustering = body["clustering"]["fields"].as_array().cloned().unwrap_or_default();
     if clustering.len() > 4 || clustering.iter().any(|name| find(name).is_none()) {
         return Err("The field specified for clustering cannot be found in the schema".to_owned());
     }
     Ok(())
+}
+
+/// Up to 16 columns of types that compare.
+fn check_key(body: &Value) -> Result<(), String> {
+    let key = body["tableConstraints"]["primaryKey"]["columns"].as_array().cloned().unwrap_or_default();
+    let fields = self::fields(&body["schema"]["fields"]);
+    let compares = |name: &Value| {
+        let is_named =
+            |field: &&TableFieldSchema| name.as_str().is_some_and(|name| field.name.eq_ignore_ascii_case(name));
+        let field = fields.iter().find(is_named);
+        let kinds =
+            [Type::Int64, Type::String, Type::Bool, Type::Date, Type::Timestamp, Type::Numeric, Type::Bignumeric];
+        field.is_some_and(|field| field.mode() != Mode::Repeated && kinds.contains(&field.r#type()))
+    };
+    if key.len() <= 16 && key.iter().all(compares) {
+        return Ok(());
+    }
+    Err("The fields specified for the primary key can not be used".to_owned())
+}
+
+/// Years, months, days, hours, minutes, seconds.
+fn is_interval(text: &str) -> bool {
+    let numbers = |text: &str, mark: char| {
+        text.split(mark).map(|part| part.parse::<u32>().ok()).collect::<Option<Vec<u32>>>().map(|all| all.len())
+    };
+    let parts: Vec<&str> = text.split(' ').collect();
+    let [months, days, time] = parts[..] else { return false };
+    numbers(months, '-') == Some(2) && numbers(days, ' ') == Some(1) && numbers(time, ':') == Some(3)
 }

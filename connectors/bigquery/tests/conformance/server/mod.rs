@@ -1,9 +1,13 @@
-//! A strict server that stands for BigQuery: the Storage Write service (pending streams) and that for tables, in
-//! memory, written from what their documentation says. It refuses whatever the real one is said to refuse, and it
-//! misbehaves by a seed.
+//! A strict server that stands for BigQuery: the Storage Write service (pending and committed streams, changes by
+//! the default stream), that for tables and load jobs, and files for them, in memory, written from what their
+//! documentation says. It refuses whatever the real one is said to refuse, and it misbehaves by a seed.
 
 mod append;
+mod changes;
 mod columns;
+mod jobs;
+pub mod message;
+mod objects;
 mod rest;
 mod storm;
 mod values;
@@ -43,7 +47,7 @@ impl Server {
             }
         });
         tokio::spawn(Grpc::builder().add_service(service).serve_with_incoming(incoming));
-        let app = rest::app(Arc::clone(&warehouse));
+        let app = rest::app(Arc::clone(&warehouse)).merge(objects::app(Arc::clone(&warehouse)));
         tokio::spawn(async move { serve(rest, app).await });
         Server { warehouse, grpc: ports[0], rest: ports[1] }
     }

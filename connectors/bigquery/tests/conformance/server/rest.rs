@@ -1,12 +1,13 @@
 //! The service for tables.
 
 use super::{
+    jobs::LOCATION,
     storm::Fate,
     warehouse::{DATASET, State, Warehouse},
 };
 use axum::{
     Json, Router,
-    extract::{Path, State as Shared},
+    extract::{Path, RawQuery, State as Shared},
     http::{HeaderMap, StatusCode, header::IF_MATCH},
     response::{IntoResponse, Response},
     routing::get,
@@ -21,11 +22,13 @@ pub fn app(warehouse: Arc<Warehouse>) -> Router {
         .route("/bigquery/v2/projects/{project}/datasets/{dataset}", get(dataset))
         .route("/bigquery/v2/projects/{project}/datasets/{dataset}/tables", axum::routing::post(insert))
         .route("/bigquery/v2/projects/{project}/datasets/{dataset}/tables/{table}", get(table).patch(patch))
+        .route("/bigquery/v2/projects/{project}/jobs", axum::routing::post(start_job))
+        .route("/bigquery/v2/projects/{project}/jobs/{job}", get(job))
         .with_state(warehouse)
 }
 
 async fn dataset(Shared(warehouse): Shared<Arc<Warehouse>>, Path(path): Path<(String, String)>) -> Response {
-    suffer(&warehouse, move |_| found(&path.0, &path.1).map(|()| json!({}))).await
+    suffer(&warehouse, move |_| found(&path.0, &path.1).map(|()| json!({ "location": LOCATION }))).await
 }
 
 async fn insert(
@@ -63,13 +66,50 @@ async fn patch(
     .await
 }
 
+/// While it storms, jobs take their time, and one of four fails.
+async fn start_job(Shared(warehouse): Shared<Arc<Warehouse>>, Json(body): Json<Value>) -> Response {
+    let (storm, fate) = (&warehouse.storm, warehouse.storm.fate(5));
+    let (turns, fails) = (storm.below(4), storm.below(4) == 1);
+    let start = move |state: &mut State| {
+        let doom = fails.then(|| ("backendError".to_owned(), "try again".to_owned()));
+        let (turns, doom) = (turns.max(state.job_turns), doom.or(state.job_failures.front().cloned()));
+        let started = state.start_job(&body, turns, doom);
+        if started.is_ok() {
+            state.job_failures.pop_front();
+        }
+        started
+    };
+    if fate == Fate::Late {
+        let late = Arc::clone(&warehouse);
+        tokio::spawn(async move {
+            late.storm.dawdle().await;
+            let _ = start(&mut late.state());
+        });
+        return refused(503, "backendError", "it goes on without you");
+    }
+    suffer_fate(&warehouse, fate, start).await
+}
+
+async fn job(
+    Shared(warehouse): Shared<Arc<Warehouse>>,
+    Path((_, name)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = query.unwrap_or_default();
+    let location = query.split('&').find_map(|pair| pair.strip_prefix("location=")).unwrap_or_default().to_owned();
+    suffer(&warehouse, move |state| state.look_at_job(&name, &location)).await
+}
+
 fn found(project: &str, dataset: &str) -> Result<(), (u16, String)> {
     let path = format!("projects/{project}/datasets/{dataset}");
     if path == DATASET { Ok(()) } else { Err((404, format!("Not found: Dataset {path}"))) }
 }
 
 async fn suffer(warehouse: &Warehouse, act: impl FnOnce(&mut State) -> Answer) -> Response {
-    let fate = warehouse.storm.fate(5);
+    suffer_fate(warehouse, warehouse.storm.fate(5), act).await
+}
+
+async fn suffer_fate(warehouse: &Warehouse, fate: Fate, act: impl FnOnce(&mut State) -> Answer) -> Response {
     match fate {
         Fate::Refused | Fate::Late => return refused(503, "backendError", "the service is going away"),
         Fate::Throttled => return refused(403, "rateLimitExceeded", "Exceeded rate limits"),

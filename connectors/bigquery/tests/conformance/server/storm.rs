@@ -59,6 +59,12 @@ impl Storm {
         fate
     }
 
+    /// Below so many, while it rages; else 0.
+    pub fn below(&self, limit: usize) -> usize {
+        let rages = self.rages.load(Ordering::SeqCst);
+        if rages { self.random.lock().unwrap_or_else(PoisonError::into_inner).below(limit) } else { 0 }
+    }
+
     pub fn cut(&self) {
         self.cuts.cut();
     }

@@ -1,9 +1,10 @@
-use super::{columns, storm::Storm, wire::Cuts};
+use super::{changes::Changes, columns, jobs::Job, message::Row, storm::Storm, wire::Cuts};
 use arrow_array::{RecordBatch, cast::AsArray, types::Int64Type};
-use bigquery_storage::google::cloud::bigquery::storage::v1::storage_error::StorageErrorCode;
+use bigquery_storage::google::cloud::bigquery::storage::v1::{storage_error::StorageErrorCode, write_stream::Type};
+use bytes::Bytes;
 use serde_json::{Value, json};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -19,10 +20,25 @@ pub struct State {
     pub tables: HashMap<String, Table>,
     pub streams: HashMap<String, Stream>,
     pub streams_made: u64,
+    /// Requests with rows, whatever became of them.
+    pub appends: u64,
+    /// Of them so many more, and none behind them.
+    pub appends_left: Option<u64>,
     /// Of creations of streams.
     pub quota: Option<u64>,
+    pub jobs: HashMap<String, Job>,
+    /// Of each job that is started: how often it is asked for before its end.
+    pub job_turns: usize,
+    /// What becomes of the next ones.
+    pub job_failures: VecDeque<(String, String)>,
+    /// Files, by bucket and key.
+    pub objects: HashMap<String, Bytes>,
     /// Of requests with rows, by number of bytes.
     pub largest_request: usize,
+    /// Values of column `row` that no table takes.
+    pub refused: BTreeSet<i64>,
+    /// Before rows are: behind a request that was refused, no other has its place. The documentation does not say.
+    pub checks_offsets_first: bool,
 }
 
 pub struct Table {
@@ -31,9 +47,11 @@ pub struct Table {
     pub version: u64,
     /// Committed ones, by their streams.
     pub rows: BTreeMap<String, Vec<RecordBatch>>,
+    pub changes: Changes,
 }
 
 pub struct Stream {
+    pub kind: Type,
     pub table: String,
     pub rows: Vec<RecordBatch>,
     pub count: i64,
@@ -59,7 +77,14 @@ impl Warehouse {
 
     /// Whoever makes tables by hand.
     pub fn make(&self, table: &str, fields: Value) {
-        let body = json!({ "tableReference": { "tableId": table }, "schema": { "fields": fields } });
+        self.make_with_key(table, fields, Value::Null);
+    }
+
+    pub fn make_with_key(&self, table: &str, fields: Value, key: Value) {
+        let mut body = json!({ "tableReference": { "tableId": table }, "schema": { "fields": fields } });
+        if !key.is_null() {
+            body["tableConstraints"] = json!({ "primaryKey": { "columns": key } });
+        }
         self.state().make(&body).expect("a table of a test is allowed");
     }
 
@@ -69,6 +94,25 @@ impl Warehouse {
 
     pub fn drop_table(&self, table: &str) {
         self.state().tables.remove(&format!("{DATASET}/tables/{table}"));
+    }
+
+    /// As if nobody had deleted a row for two days.
+    pub fn forget_deletions(&self) {
+        self.state().tables.values_mut().for_each(|table| table.changes.forget_deletions());
+    }
+
+    /// The newest row of each key.
+    pub fn newest(&self, table: &str) -> Vec<Row> {
+        let state = self.state();
+        let table = state.tables.get(&format!("{DATASET}/tables/{table}"));
+        table.map(|table| table.changes.rows()).unwrap_or_default()
+    }
+
+    /// Of the newest rows, the values of column `row`.
+    pub fn newest_numbers(&self, table: &str) -> Vec<i64> {
+        let state = self.state();
+        let table = state.tables.get(&format!("{DATASET}/tables/{table}"));
+        table.map(|table| table.changes.numbers("row")).unwrap_or_default()
     }
 
     /// All committed rows, in no order.
@@ -104,7 +148,8 @@ impl State {
         columns::check_layout(body).map_err(|why| (400, why))?;
         let mut body = body.clone();
         body["etag"] = json!("v1");
-        self.tables.insert(path, Table { body: body.clone(), version: 1, rows: BTreeMap::new() });
+        let table = Table { body: body.clone(), version: 1, rows: BTreeMap::new(), changes: Changes::default() };
+        self.tables.insert(path, table);
         Ok(body)
     }
 
@@ -128,6 +173,7 @@ impl State {
                 None => StorageErrorCode::StreamNotFound,
                 Some(_) if !self.tables.contains_key(table) => StorageErrorCode::TableNotFound,
                 Some(stream) if stream.table != table => StorageErrorCode::InvalidStreamState,
+                Some(stream) if stream.kind != Type::Pending => StorageErrorCode::InvalidStreamType,
                 Some(stream) if stream.is_committed => StorageErrorCode::StreamAlreadyCommitted,
                 Some(stream) if !stream.is_finalized => StorageErrorCode::InvalidStreamState,
                 Some(_) => return None,

@@ -10,7 +10,7 @@ use bigquery_storage::google::{
     cloud::bigquery::storage::v1::{
         AppendRowsRequest, AppendRowsResponse, BatchCommitWriteStreamsRequest, BatchCommitWriteStreamsResponse,
         CreateWriteStreamRequest, FinalizeWriteStreamRequest, FinalizeWriteStreamResponse, GetWriteStreamRequest,
-        StorageError, TableSchema, WriteStream, storage_error::StorageErrorCode, write_stream::Type,
+        StorageError, TableSchema, WriteStream, WriteStreamView, storage_error::StorageErrorCode, write_stream::Type,
     },
     rpc,
 };
@@ -151,9 +151,9 @@ async fn append(warehouse: Arc<Warehouse>, request: http::Request<Body>) -> http
 
 fn create(state: &mut State, ask: CreateWriteStreamRequest) -> Result<WriteStream, Status> {
     let kind = ask.write_stream.map(|stream| stream.r#type());
-    if kind != Some(Type::Pending) {
-        return Err(Status::invalid_argument(format!("streams are PENDING here, not {kind:?}")));
-    }
+    let Some(kind @ (Type::Pending | Type::Committed)) = kind else {
+        return Err(Status::invalid_argument(format!("streams are PENDING or COMMITTED here, not {kind:?}")));
+    };
     let found = state.tables.get(&ask.parent).map(|table| columns::fields(&table.body["schema"]["fields"]));
     let fields = found.ok_or_else(|| Status::not_found(format!("Requested entity was not found: {}", ask.parent)))?;
     if state.quota.is_some_and(|quota| state.streams_made >= quota) {
@@ -161,10 +161,11 @@ fn create(state: &mut State, ask: CreateWriteStreamRequest) -> Result<WriteStrea
     }
     state.streams_made += 1;
     let name = format!("{}/streams/{:016x}", ask.parent, state.streams_made);
-    let stream = Stream { table: ask.parent, rows: Vec::new(), count: 0, is_finalized: false, is_committed: false };
+    let (table, rows) = (ask.parent, Vec::new());
+    let stream = Stream { kind, table, rows, count: 0, is_finalized: false, is_committed: false };
     state.streams.insert(name.clone(), stream);
     let table_schema = Some(TableSchema { fields });
-    let (r#type, create_time) = (Type::Pending.into(), Some(SOME_TIME));
+    let (r#type, create_time) = (kind.into(), Some(SOME_TIME));
     Ok(WriteStream { name, r#type, create_time, table_schema, ..WriteStream::default() })
 }
 
@@ -192,8 +193,13 @@ fn commit(state: &mut State, ask: BatchCommitWriteStreamsRequest) -> Result<Batc
 fn get(state: &mut State, ask: GetWriteStreamRequest) -> Result<WriteStream, Status> {
     let gone = || refusal(Code::NotFound, StorageErrorCode::StreamNotFound, &ask.name);
     let stream = state.streams.get(&ask.name).ok_or_else(gone)?;
+    let missing = || refusal(Code::NotFound, StorageErrorCode::TableNotFound, &stream.table);
+    let table = state.tables.get(&stream.table).ok_or_else(missing)?;
     let commit_time = stream.is_committed.then_some(SOME_TIME);
-    Ok(WriteStream { name: ask.name, r#type: Type::Pending.into(), commit_time, ..WriteStream::default() })
+    let fields = || columns::fields(&table.body["schema"]["fields"]);
+    let table_schema = (ask.view() == WriteStreamView::Full).then(|| TableSchema { fields: fields() });
+    let r#type = stream.kind.into();
+    Ok(WriteStream { name: ask.name, r#type, commit_time, table_schema, ..WriteStream::default() })
 }
 
 /// With the service's own word in it.
